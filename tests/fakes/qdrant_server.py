@@ -1,11 +1,17 @@
 """Qdrant's REST interface, as far as we use it, on qdrant-client's local engine.
 
-`python -m tests.fakes.qdrant_server PORT`: several processes share one store, as
-they would share a real server.
+`python -m tests.fakes.qdrant_server PORT [FOLDER]`: several processes share one
+store, as they would share a real server. With a folder it survives a kill -9.
+
+`PUT /trouble {"after": 3, "how": "die"}`: three more writes succeed, then the next
+one finds the server dying before it, or every call answered "500", "drop" (the
+connection is cut) or "hang" (no answer). `{"how": ""}` ends the trouble.
+`GET /trouble` tells how many writes there were.
 Source: https://api.qdrant.tech/api-reference
 """
 
 import json
+import os
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +23,42 @@ from qdrant_client import QdrantClient, models
 _engine = QdrantClient(":memory:")
 _lock = threading.Lock()
 _DONE = {"operation_id": 1, "status": "completed"}
+_READ_VERBS = {"query", "scroll", "count"}
+
+
+class Trouble:
+    """What goes wrong next, and when."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+        self.left = 0
+        self.how = ""
+        self._over = threading.Event()
+
+    def plan(self, how: str, after: int) -> None:
+        """Start counting anew; whoever hangs is let go."""
+        self._over.set()
+        self._over = threading.Event()
+        self.how, self.left, self.writes = how, after, 0
+
+    def strike(self, *, is_write: bool) -> str:
+        """Return what happens to this call: "" if nothing."""
+        if is_write and (self.left > 0 or not self.how):
+            self.writes += 1
+            self.left -= 1
+            return ""
+        if not self.how or self.left > 0:
+            return ""
+        if self.how == "die":
+            if is_write:
+                os._exit(9)
+            return ""
+        if self.how == "hang":
+            self._over.wait()
+        return self.how
+
+
+_trouble = Trouble()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -32,6 +74,19 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length) or b"{}")
         parts = urlsplit(self.path).path.strip("/").split("/")
+        if parts == ["trouble"]:
+            if self.command == "PUT":
+                _trouble.plan(body["how"], body.get("after", 0))
+            self.send({"writes": _trouble.writes, "how": _trouble.how}, 200)
+            return
+        is_write = self.command != "GET" and parts[-1] not in _READ_VERBS
+        struck = _trouble.strike(is_write=is_write)
+        if struck == "500":
+            self.send({"status": {"error": "trouble"}}, 500)
+            return
+        if struck:
+            self.close_connection = True
+            return
         try:
             with _lock:
                 status, result = 200, run(self.command, parts, body)
@@ -42,7 +97,11 @@ class Handler(BaseHTTPRequestHandler):
             status = 404 if "not found" in str(error) else 409
             result, reason = None, str(error)
         said: Any = "ok" if status == 200 else {"error": reason}
-        data = json.dumps({"result": result, "status": said, "time": 0.0}).encode()
+        self.send({"result": result, "status": said, "time": 0.0}, status)
+
+    def send(self, answer: dict[str, Any], status: int) -> None:
+        """Answer in JSON."""
+        data = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
@@ -118,6 +177,8 @@ def _plain(answer: Any) -> Any:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        _engine = QdrantClient(path=sys.argv[2], force_disable_check_same_thread=True)
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
     server.daemon_threads = True
     server.serve_forever()
