@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, User
 from accounts.views import remember_theme
 from accounts.web import signed_in
 from aiassist import guides, mailbox
@@ -119,23 +119,27 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """Show what is left, what there is, what happened, and what to do next."""
     user = signed_in(request)
     workspaces = list(Workspace.objects.for_user(user).order_by("-created_at"))
-    steps = _steps(request, workspaces)
     context = {
         "section": "home",
         "limits": limits_for(user),
         "n_keys": ApiKey.objects.for_user(user).usable().count(),
         "workspaces": workspaces,
         "records": UsageRecord.objects.for_user(user.pk)[:RECENT_CALLS],
-        "steps": steps,
-        "steps_done": sum(step.done for step in steps),
-        "steps_left": not all(step.done for step in steps),
-        "origin": _origin(request),
-        "snippet_workspace": workspaces[0].pk if workspaces else "workspace_…",
+        **_steps_context(user, workspaces),
     }
     response = render(request, "pages/dashboard.html", context)
     if "theme" not in request.COOKIES and (theme := user.preferences.get("theme")):
         remember_theme(response, theme)  # chosen on another device
     return response
+
+
+@login_required
+@require_safe
+def first_steps(request: HttpRequest) -> HttpResponse:
+    """Show the checklist alone; the overview asks for it while steps are left."""
+    user = signed_in(request)
+    workspaces = list(Workspace.objects.for_user(user).order_by("-created_at"))
+    return render(request, "pages/steps.html", _steps_context(user, workspaces))
 
 
 @require_safe
@@ -147,34 +151,38 @@ def dev_mailbox(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/mailbox.html", context)
 
 
-def _steps(request: HttpRequest, workspaces: list[Workspace]) -> list[Step]:
-    """Return the first steps; the first that is not done stands out."""
-    user = signed_in(request)
-    upload_to = (
-        reverse("workspaces:detail", args=[workspaces[0].pk])
-        if workspaces
-        else reverse("workspaces:create")
-    )
+def _steps_context(user: User, workspaces: list[Workspace]) -> dict[str, object]:
+    steps = _steps(user, workspaces)
+    return {
+        "steps": steps,
+        "steps_done": sum(step.done for step in steps),
+        "steps_left": not all(step.done for step in steps),
+    }
+
+
+def _steps(user: User, workspaces: list[Workspace]) -> list[Step]:
+    """Return the first steps, ticked by what has really happened."""
+    held = ApiKey.objects.for_user(user)
     facts = (
         (
             "Create an API key",
             "For your editor or a script. It is shown once.",
             "Create key",
             reverse("keys:create"),
-            ApiKey.objects.for_user(user).exists(),
+            held.exists(),
+        ),
+        (
+            "Connect your editor",
+            "Copy its configuration. This ticks itself when the first call arrives.",
+            "Connect",
+            reverse("connect:index"),
+            held.filter(last_used_at__isnull=False).exists(),
         ),
         (
             "Add a workspace",
-            "It holds one repository and its index.",
-            "New workspace",
-            reverse("workspaces:create"),
-            bool(workspaces),
-        ),
-        (
-            "Upload and index the code",
-            "A .zip or .tar.gz; you see what is left out and why.",
-            "Upload",
-            upload_to,
+            "Upload a repository and watch it being indexed.",
+            "Add code",
+            _where_code_goes(workspaces),
             any(each.generation for each in workspaces),
         ),
         (
@@ -182,11 +190,23 @@ def _steps(request: HttpRequest, workspaces: list[Workspace]) -> list[Step]:
             "The answer names the lines it rests on.",
             "Open chat",
             reverse("chat:home"),
-            Conversation.objects.for_user(user).exists(),
+            _has_asked(user),
         ),
     )
     following = next((i for i, fact in enumerate(facts) if not fact[-1]), None)
     return [Step(*fact, is_next=i == following) for i, fact in enumerate(facts)]
+
+
+def _where_code_goes(workspaces: list[Workspace]) -> str:
+    if workspaces:
+        return reverse("workspaces:detail", args=[workspaces[0].pk])
+    return reverse("workspaces:create")
+
+
+def _has_asked(user: User) -> bool:
+    """Whether they asked here, or a client of theirs did."""
+    asked = UsageRecord.objects.for_user(user.pk).filter(feature="basic_chat")
+    return Conversation.objects.for_user(user).exists() or asked.exists()
 
 
 def _demo_lines() -> list[DemoLine]:

@@ -2,8 +2,13 @@
 
 from django.urls import include, path
 
-from aiassist import views
+from aiassist import connect_views, views
 
+connect = [
+    path("", connect_views.connect_index, name="index"),
+    path("keys/<str:key_id>/", connect_views.connect_seen, name="seen"),
+    path("<slug:slug>/", connect_views.connect_client, name="client"),
+]
 urlpatterns = [
     path("", views.landing, name="landing"),
     path("pricing/", views.pricing, name="pricing"),
@@ -14,6 +19,8 @@ urlpatterns = [
     path("styleguide/", views.styleguide, name="styleguide"),
     path("mailbox/", views.dev_mailbox, name="mailbox"),
     path("dashboard/", views.dashboard, name="dashboard"),
+    path("dashboard/steps/", views.first_steps, name="steps"),
+    path("dashboard/connect/", include((connect, "connect"))),
     path("dashboard/", include("accounts.web_urls")),
     path("dashboard/", include("billing.web_urls")),
     path("dashboard/", include("workspaces.web_urls")),

@@ -39,7 +39,8 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("dashboard/", "dashboard/keys/", "dashboard/keys/new/", "dashboard/settings/"),
     *("dashboard/settings/delete/", "dashboard/usage/", "dashboard/limits/"),
     *("dashboard/workspaces/", "dashboard/workspaces/new/"),
-    *("dashboard/chat/", "dashboard/chat/ask/"),
+    *("dashboard/chat/", "dashboard/chat/ask/", "dashboard/steps/"),
+    *("dashboard/connect/", "dashboard/connect/<slug:slug>/"),
 }
 _W = "api/v1/workspaces/<str:workspace_id>"
 _D = "dashboard/workspaces/<str:workspace_id>"
@@ -53,7 +54,7 @@ OWNED = {  # the ids in the address belong to somebody
     f"{_W}/search",
     "api/v1/assistant/conversations/<str:conversation_id>",
     *("dashboard/keys/<str:key_id>/", "dashboard/keys/<str:key_id>/rotate/"),
-    "dashboard/keys/<str:key_id>/revoke/",
+    *("dashboard/keys/<str:key_id>/revoke/", "dashboard/connect/keys/<str:key_id>/"),
     *(f"{_D}/", f"{_D}/upload/", f"{_D}/rename/", f"{_D}/reindex/", f"{_D}/delete/"),
     *(f"{_D}/search/", f"{_D}/files/", f"{_D}/source/<path:path>/"),
     *(f"{_D}/jobs/<str:job_id>/", f"{_D}/jobs/<str:job_id>/cancel/"),
@@ -105,7 +106,7 @@ def alices(alice: Person, queue: object) -> dict[str, str]:
 
 
 def filled(route: str, ids: dict[str, str]) -> str:
-    return "/" + re.sub(r"<\w+:(\w+)>", lambda m: ids[m[1]], route)
+    return "/" + re.sub(r"<\w+:(\w+)>", lambda m: {"slug": "curl", **ids}[m[1]], route)
 
 
 def unknown(ids: dict[str, str]) -> dict[str, str]:

@@ -98,3 +98,16 @@ def code(content: str, language: str, title: str, target: str) -> SafeString:
         "elements/code.html",
         {"title": title, "code": highlight_code(text, language), "target": target},
     )
+
+
+@register.simple_tag
+def code_block(text: str, language: str, title: str, number: int) -> SafeString:
+    """Return a block of code with a copy button, from text that Python made."""
+    return render_to_string(
+        "elements/code.html",
+        {
+            "title": title,
+            "code": highlight_code(text.rstrip("\n"), language),
+            "target": f"code-{number}",
+        },
+    )

@@ -18,7 +18,7 @@ OWN = [
     *("dashboard", "keys:list", "keys:create", "usage:home", "usage:limits"),
     *("settings:profile", "workspaces:list", "workspaces:create", "chat:home"),
     *("account_email", "account_change_password", "mfa_index", "usersessions_list"),
-    "socialaccount_connections",
+    *("socialaccount_connections", "connect:index", "steps"),
 ]
 KEY_PAGES = ["keys:edit", "keys:rotate", "keys:revoke"]
 WORKSPACE_PAGES = [
