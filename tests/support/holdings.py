@@ -1,0 +1,40 @@
+"""One of everything that a person may own, by the names the addresses use."""
+
+from hashlib import sha256
+
+from accounts import tokens
+from assistant.models import Conversation
+from tests.factories import PASSWORD
+from tests.support.openapi import A_FILE
+from tests.support.people import Person
+from workspaces.files import put_file
+from workspaces.jobs import request_rebuild
+from workspaces.sync import start_sync
+
+
+def holdings_of(person: Person) -> dict[str, str]:
+    """Make one of each and return its id, and what a sign-in takes."""
+    workspace = person.workspace
+    # Named after the owner, so that no path is both people's.
+    path = f"{person.user.full_name.lower()}.py"
+    put_file(workspace=workspace, path=path, data=A_FILE)
+    sync = start_sync(
+        workspace=workspace,
+        manifest={"b.py": sha256(A_FILE).hexdigest()},
+        delete_missing=False,
+    ).sync
+    refresh = tokens.sign_in(person.user).refresh
+    conversation = Conversation.objects.create(user=person.user, title="kept")
+    return {
+        "workspace_id": workspace.pk,
+        "path": path,
+        "sync_id": sync.pk,
+        "job_id": request_rebuild(workspace=workspace).pk,
+        "key_id": person.api_key.pk,
+        "session_id": person.user.token_families.get().pk,
+        "conversation_id": conversation.pk,
+        "model_id": "extractive",
+        "email": person.user.email,
+        "password": PASSWORD,
+        "refresh": refresh,
+    }

@@ -1,0 +1,196 @@
+"""T2: each id that the OpenAPI document lets a caller name is checked.
+
+Every field of the document stands in one of two tables; a new one in neither fails
+the first test, so that nobody adds one without saying whether it names what
+somebody owns.
+"""
+
+import json
+from base64 import b64encode
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from rest_framework.test import APIClient
+
+from accounts.keys import create_key
+from accounts.scopes import ALL_SCOPES
+from aiassist.lib.clock import now
+from billing.models import Tier
+from billing.subscriptions import change_tier
+from tests.support.holdings import holdings_of
+from tests.support.openapi import (
+    EXAMPLES,
+    FREE_FORM,
+    Operation,
+    operations,
+)
+from tests.support.people import Person
+
+# What a field names, by the name that `holdings_of` gives it.
+IDS = {
+    "X-Workspace-Id": "workspace_id",
+    **{
+        name: name
+        for name in (
+            *("workspace_id", "path", "sync_id", "job_id", "key_id"),
+            *("session_id", "conversation_id"),
+        )
+    },
+}
+PLAIN = {
+    # What is asked, and how
+    *("message", "messages", "role", "content", "query", "question", "code"),
+    *("instruction", "context", "prefix", "suffix", "language", "stream"),
+    *("fallback", "max_tokens", "temperature", "max_results", "mode"),
+    "path_glob",  # a filter within one's own files
+    *("model", "model_id"),  # the catalogue is everybody's
+    # Credentials: they prove who asks
+    *("email", "password", "challenge", "refresh", "token"),
+    # Pages and filters of one's own rows; see the test of cursors below
+    *("cursor", "page_size", "format", "raw", "start", "end"),
+    *("period", "since", "until", "status", "feature", "provider"),
+    # Values
+    *("name", "full_name", "preferences", "scopes", "expires_at"),
+    *("requests", "file_bytes", "files", "file", "delete_missing"),
+}
+# Not ids there, although they are called so elsewhere.
+LABELS = {("POST /api/v1/assistant/complete", "path")}
+# Filters over one's own rows: a foreign id finds nothing, as an unknown one does.
+FILTERS = {("GET /api/v1/usage/records", "workspace_id")}
+# Writes may name what is not there yet.
+MADE_BY_NAME = {("PUT /api/v1/workspaces/{workspace_id}/files/{path}", "path")}
+
+
+def test_t2_every_field_of_the_document_stands_in_a_table():
+    named = {name for operation in operations() for _, name in operation.fields}
+
+    assert named - IDS.keys() - PLAIN == set(), "say whether it names what one owns"
+    assert (IDS.keys() | PLAIN) - named == set(), "is no longer in the document"
+
+
+def test_t2_every_operation_with_a_body_has_an_example():
+    wanted = {o.name for o in operations() if o.needs_example}
+
+    assert EXAMPLES.keys() == wanted, "see tests/support/openapi.py"
+
+
+def test_t2_bodies_that_the_document_does_not_describe_name_their_ids():
+    opaque = {o.name for o in operations() if o.needs_example and not o.members}
+
+    assert FREE_FORM.keys() == opaque, "see tests/support/openapi.py"
+
+
+def ids_of(operation: Operation) -> list[tuple[str, str]]:
+    """Return (where, field) of the ids that the operation takes."""
+    return [
+        (where, field)
+        for where, field in operation.fields
+        if field in IDS
+        and (operation.name, field) not in LABELS
+        and (operation.name, field) not in MADE_BY_NAME
+    ]
+
+
+CASES = [
+    pytest.param(
+        operation,
+        where,
+        field,
+        stream,
+        id=f"{operation.name} {where}.{field}" + (" streamed" if stream else ""),
+    )
+    for operation in operations()
+    for where, field in ids_of(operation)
+    for stream in ((False, True) if operation.can_stream else (False,))
+]
+
+
+def client_of(person: Person) -> APIClient:
+    """Every scope and feature, so that nothing but the id is in the way."""
+    change_tier(person.user, Tier.objects.get(pk="enterprise"), actor=None)
+    _, secret = create_key(person.user, "all", ALL_SCOPES)
+    client = APIClient()
+    client.credentials(HTTP_X_API_KEY=secret)
+    return client
+
+
+@pytest.mark.parametrize(("operation", "where", "field", "stream"), CASES)
+def test_t2_a_strangers_id_in_any_field_answers_like_an_unknown_one(
+    alice: Person,
+    charlie: Person,
+    queue: object,
+    operation: Operation,
+    where: str,
+    field: str,
+    stream: bool,
+):
+    hers, his = holdings_of(alice), holdings_of(charlie)
+    thing = IDS[field]
+    unknown = f"{hers[thing][:-4]}ZZZZ"
+    asking = client_of(charlie)
+
+    def told(value: str) -> tuple[int, Any]:
+        answer = name_it(operation, asking, his, where, field, value, stream)
+        assert answer.status_code == (200 if finds_nothing else 404)
+        return answer.status_code, what_is_told(answer, value)
+
+    finds_nothing = (operation.name, field) in FILTERS
+    foreign = told(hers[thing])
+    assert foreign == told(unknown)
+    if finds_nothing:
+        assert foreign[1] == {"results": [], "next": None}
+
+    # His own is taken, so the refusal was about the id.
+    own = name_it(operation, asking, his, where, field, his[thing], stream)
+    assert own.status_code in (200, 201, 202, 204), own.content
+
+
+def name_it(
+    operation: Operation,
+    client: APIClient,
+    ids: dict[str, str],
+    where: str,
+    field: str,
+    value: str,
+    stream: bool,
+) -> Any:
+    """Send the operation's example with one field set to `value`."""
+    body: dict[str, Any] = {"stream": True} if stream else {}
+    if where == "path":
+        return operation.send(client, {**ids, field: value}, body=body)
+    if where == "query":
+        return operation.send(client, ids, query={field: value})
+    if where == "header":
+        return operation.send(client, ids, body=body, headers={field: value})
+    return operation.send(client, ids, body={**body, field: value})
+
+
+def what_is_told(answer: Any, value: str) -> Any:
+    """The body without what differs between any two answers."""
+    text = answer.content.decode().replace(value, "ID")
+    told = json.loads(text)
+    told.pop("request_id", None)
+    return told
+
+
+PAGED = [o for o in operations() if ("query", "cursor") in o.parameters]
+
+
+@pytest.mark.parametrize("operation", PAGED, ids=lambda o: o.name)
+def test_t2_a_strangers_cursor_shows_ones_own_rows_alone(
+    alice: Person, charlie: Person, queue: object, operation: Operation
+):
+    """A cursor is a place in an order, whoever sends it."""
+    hers, his = holdings_of(alice), holdings_of(charlie)
+    last = "zz" if operation.path.endswith("/files") else now().isoformat()
+    cursor = b64encode(urlencode({"p": last}).encode()).decode()
+
+    for query in ({"cursor": cursor}, {"cursor": cursor, "page_size": 1}):
+        shown = operation.send(client_of(charlie), his, query=query)
+
+        assert shown.status_code == 200
+        assert not any(
+            hers[name] in shown.content.decode()
+            for name in ("workspace_id", "path", "job_id", "key_id", "conversation_id")
+        )
