@@ -14,10 +14,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import ApiKey
-from assistant.models import Conversation
+from tests.support.holdings import holdings_of
 from tests.support.people import Person
-from workspaces.files import put_file
-from workspaces.jobs import request_rebuild
 
 METHODS = ("get", "post", "put", "patch", "delete")
 # Kept by Django's and allauth's own tests; their pages hold no id of ours.
@@ -86,23 +84,7 @@ def test_t1_every_route_stands_in_a_table():
 @pytest.fixture
 def alices(alice: Person, queue: object) -> dict[str, str]:
     """An id of Alice's for each placeholder."""
-    put_file(workspace=alice.workspace, path="a.py", data=b"secret = 1\n")
-    sync = alice.api.post(
-        f"/api/v1/workspaces/{alice.workspace.pk}/sync",
-        {"files": {"b.py": "0" * 64}, "delete_missing": False},
-        format="json",
-    ).json()
-    return {
-        "workspace_id": alice.workspace.pk,
-        "path": "a.py",
-        "sync_id": sync["sync_id"],
-        "job_id": request_rebuild(workspace=alice.workspace).pk,
-        "key_id": alice.api_key.pk,
-        "session_id": str(alice.web.session.session_key),
-        "conversation_id": Conversation.objects.create(
-            user=alice.user, title="hers"
-        ).pk,
-    }
+    return holdings_of(alice)
 
 
 def filled(route: str, ids: dict[str, str]) -> str:
@@ -155,7 +137,7 @@ def test_t1_t3_a_foreign_id_answers_like_an_unknown_one(
 def test_t1_nobody_gets_in_without_a_credential(
     db: None, alices: dict[str, str], route: str
 ):
-    address = filled(route, alices | {"model_id": "extractive"})
+    address = filled(route, alices)
     for method in METHODS:
         answer = getattr(Client(), method)(address, {}, content_type="application/json")
         if route.startswith("dashboard/"):
