@@ -15,11 +15,13 @@ from assistant.errors import ContextTooLarge
 from assistant.gateway.prompts import Prompt, passages_message
 from assistant.passages import Passage
 from assistant.providers.base import ChatMessage, JsonObject
+from assistant.providers.parts import n_images
 from billing.models import Tier
 from workspaces.search import Hit
 
 MESSAGE_TOKENS = 4  # role and separators of one message
 # What stands around retrieved code, at most: each mark has up to 8 tokens, twice.
+IMAGE_TOKENS = 1000  # about what vendors count for a screenshot; they tell the truth
 HEAD_TOKENS = 60  # of the message that carries it
 PASSAGE_TOKENS = 44  # around one passage, its path apart
 MIN_ANSWER_TOKENS = 64
@@ -86,6 +88,7 @@ def message_tokens(message: ChatMessage) -> int:
         rest = {k: v for k, v in message.wire.items() if k not in ("role", "content")}
         if rest:
             n_tokens += count_tokens(json.dumps(rest))
+        n_tokens += IMAGE_TOKENS * n_images(message)
     return n_tokens
 
 

@@ -17,11 +17,12 @@ from assistant.catalogue import (
 from assistant.conversations import ask_in, get_conversation, history_of
 from assistant.errors import UnsupportedParameter
 from assistant.gateway.context import Assembled, assemble, context_size
+from assistant.gateway.natives import with_passages
 from assistant.gateway.notices import index_hint, why_extractive
 from assistant.gateway.prompts import Prompt, chat
 from assistant.models import Conversation
 from assistant.providers import PROVIDERS
-from assistant.providers.base import ChatRequest, JsonObject
+from assistant.providers.base import ChatRequest, JsonObject, Native
 from billing.gates import require_feature
 from billing.models import Tier
 from billing.selectors import tier_of
@@ -42,6 +43,7 @@ class Options:
     stop: tuple[str, ...] = ()
     tools: tuple[JsonObject, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    native: Native | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,7 @@ class Ask:
     # May another model answer when the chosen one is down? None: unless named.
     may_fall_back: bool | None = None
     has_images: bool = False
+    has_image_urls: bool = False  # that the provider would have to fetch
     options: Options = Options()
 
 
@@ -97,6 +100,7 @@ class Ready:
             stop=options.stop,
             tools=options.tools,
             extra=options.extra,
+            native=self._native_for(offer),
             feature=plan.ask.feature,
             question=plan.prompt.question,
             passages=self.assembled.passages,
@@ -104,6 +108,12 @@ class Ready:
             notice=plan.notice,
             hint=index_hint(plan.workspace),
         )
+
+    def _native_for(self, offer: Offer) -> Native | None:
+        native = self.plan.ask.options.native
+        if native is None or native.provider != offer.provider:
+            return None
+        return with_passages(native, self.assembled.passages)
 
 
 async def make_plan(ask: Ask) -> Plan:
@@ -161,10 +171,11 @@ def _able(ask: Ask, offers: Sequence[Offer]) -> Sequence[Offer]:
     for is_asked, ability, field_name in (
         (bool(ask.options.tools), "takes_tools", "tools"),
         (ask.has_images, "takes_images", "messages"),
+        (ask.has_image_urls, "takes_image_urls", "messages"),
     ):
         able = [o for o in offers if getattr(PROVIDERS[o.provider], ability)]
         if is_asked and not able:
-            what = ability.removeprefix("takes_")
+            what = _ABILITIES[ability]
             sentence = f"The model '{offers[0].id}' takes no {what} here."
             raise UnsupportedParameter(
                 f"{sentence} Leave them out or name a model whose provider does.",
@@ -178,6 +189,13 @@ def _able(ask: Ask, offers: Sequence[Offer]) -> Sequence[Offer]:
             )
         offers = able if is_asked else offers
     return offers
+
+
+_ABILITIES = {
+    "takes_tools": "tools",
+    "takes_images": "images",
+    "takes_image_urls": "images by URL (send them as data: URLs)",
+}
 
 
 def _workspace(ask: Ask, remembered: str) -> Workspace | None:

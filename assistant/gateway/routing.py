@@ -89,7 +89,7 @@ async def _one_try(
     try:
         async with aclosing(PROVIDERS[offer.provider].stream(request)) as deltas:
             async for delta in deltas:
-                if route.first_token_at is None and (delta.text or delta.tool_calls):
+                if route.first_token_at is None and delta.says:
                     route.first_token_at = time.monotonic()
                 finished = finished or bool(delta.finish_reason)
                 yield delta

@@ -83,6 +83,7 @@ class _Heard:
     """What the provider has said so far."""
 
     text: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
     tools: list[str] = field(default_factory=list)
     finish_reason: str = ""
     usage: Usage | None = None
@@ -90,6 +91,8 @@ class _Heard:
     def note(self, delta: Delta) -> None:
         if delta.text:
             self.text.append(delta.text)
+        if delta.reasoning:
+            self.thoughts.append(delta.reasoning)
         for call in delta.tool_calls:
             self.tools.append(str(call.get("function", "")))
         self.finish_reason = delta.finish_reason or self.finish_reason
@@ -97,7 +100,7 @@ class _Heard:
 
     @property
     def is_empty(self) -> bool:
-        return not self.text and not self.tools
+        return not (self.text or self.thoughts or self.tools)
 
 
 class Turn:
@@ -258,7 +261,7 @@ class Turn:
 
     async def _show(self, delta: Delta) -> None:
         """Hand a piece to the reader; wait while too much is unread."""
-        if not delta.text and not delta.tool_calls:
+        if not (delta.says or delta.extra or delta.native):
             return
         while len(self._buffer) >= BUFFERED_DELTAS:
             self._emptied.clear()
@@ -349,7 +352,7 @@ class Turn:
         heard, told = self._heard, self._heard.usage
         if told is not None and complete:
             return told.tokens_in, told.tokens_out, told.tokens_cached, False
-        counted_out = count_tokens("".join(heard.text + heard.tools))
+        counted_out = count_tokens("".join(heard.text + heard.thoughts + heard.tools))
         if told is not None:
             tokens_out = max(told.tokens_out, counted_out)
             return told.tokens_in, tokens_out, told.tokens_cached, True

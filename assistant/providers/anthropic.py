@@ -5,31 +5,47 @@ Source: https://docs.anthropic.com/en/docs/build-with-claude/streaming
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 
 from aiassist.lib.egress import Destination
 from assistant.errors import ProviderBusy, ProviderMalformed, ProviderUnavailable
-from assistant.providers.base import ChatRequest, Delta, Usage
+from assistant.providers.base import ChatMessage, ChatRequest, Delta, JsonObject, Usage
+from assistant.providers.parts import (
+    Image,
+    Text,
+    call_id_of,
+    calls_of,
+    chosen_tool,
+    functions_of,
+    json_schema_of,
+    parts_of,
+    wants_json,
+)
 from assistant.providers.wire import count_of, mapping, post, sse_data, text_of
 
 API_VERSION = "2023-06-01"
+MIN_THINKING_TOKENS = 1024  # Anthropic refuses a smaller budget
 _FINISH = {
     "end_turn": "stop",
     "stop_sequence": "stop",
+    "pause_turn": "stop",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
+_EFFORTS = {"minimal": "low"} | {e: e for e in ("low", "medium", "high", "xhigh")}
+_ONLY_JSON = "Answer with one JSON object and nothing else."
 
 
 class AnthropicProvider:
     name = "anthropic"
-    takes_tools = False
-    takes_images = False
+    takes_tools = True
+    takes_images = True
+    takes_image_urls = True
 
     def is_configured(self) -> bool:
         return bool(settings.ANTHROPIC_API_KEY)
@@ -39,15 +55,17 @@ class AnthropicProvider:
         return ()
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
+        headers = request.native.headers if request.native else {}
         destination = Destination(
             self.name,
             settings.ANTHROPIC_BASE_URL,
             {
-                "x-api-key": settings.ANTHROPIC_API_KEY,
                 "anthropic-version": API_VERSION,
+                **headers,
+                "x-api-key": settings.ANTHROPIC_API_KEY,
             },
         )
-        reader = _Reader()
+        reader = _Reader(is_native=request.native is not None)
         async with post(destination, "v1/messages", body_of(request)) as answer:
             async with aclosing(sse_data(answer)) as events:
                 async for event in events:
@@ -60,19 +78,16 @@ class AnthropicProvider:
 
 
 def body_of(request: ChatRequest) -> dict[str, Any]:
-    """Return the request in Anthropic's wire format: `system` stands apart."""
-    system = "\n\n".join(m.content for m in request.messages if m.role == "system")
+    """Return the request in Anthropic's wire format."""
+    if request.native is not None:
+        return _native_body(request, request.native.body)
     body: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens,
-        "messages": [
-            {"role": m.role, "content": m.content}
-            for m in request.messages
-            if m.role in ("user", "assistant") and m.content.strip()
-        ],
+        "messages": _messages(request.messages),
         "stream": True,
     }
-    if system:
+    if system := _system(request):
         body["system"] = system
     if request.temperature is not None:
         body["temperature"] = min(request.temperature, 1.0)
@@ -80,40 +95,214 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
         body["top_p"] = request.top_p
     if request.stop:
         body["stop_sequences"] = list(request.stop)
+    if request.tools:
+        body |= _tools(request)
+    if thinking := mapping(request.extra.get("thinking")):
+        body["thinking"] = _within(thinking, request.max_tokens)
+    if config := _output_config(request.extra):
+        body["output_config"] = config
     return body
+
+
+def _native_body(request: ChatRequest, given: JsonObject) -> dict[str, Any]:
+    """Return the client's own body, held to what the tier allows."""
+    body = {
+        **given,
+        "model": request.model,
+        "max_tokens": request.max_tokens,
+        "stream": True,
+    }
+    if thinking := mapping(given.get("thinking")):
+        body["thinking"] = _within(thinking, request.max_tokens)
+    return body
+
+
+def _within(thinking: dict[str, Any], max_tokens: int) -> dict[str, Any]:
+    """Keep a thinking budget below `max_tokens`, or Anthropic refuses it."""
+    budget = thinking.get("budget_tokens")
+    if not isinstance(budget, int) or budget < max_tokens:
+        return thinking
+    if max_tokens <= MIN_THINKING_TOKENS:
+        return {"type": "disabled"}
+    return {**thinking, "budget_tokens": max_tokens - 1}
+
+
+def _system(request: ChatRequest) -> str | list[dict[str, Any]]:
+    """`system` stands apart; marks for the cache make it a list of blocks."""
+    parts = [
+        part
+        for message in request.messages
+        if message.role == "system"
+        for part in parts_of(message)
+        if isinstance(part, Text)
+    ]
+    if wants_json(request.extra):
+        parts.append(Text(_ONLY_JSON))
+    if any(part.cache_control for part in parts):
+        return [_block(part) for part in parts]
+    return "\n\n".join(part.text for part in parts)
+
+
+def _messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
+    """Translate; the results of one round of tools go into one message."""
+    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] | None = None  # of the round that is being read
+    for message in messages:
+        if message.role == "tool":
+            if results is None:
+                results = []
+                found.append({"role": "user", "content": results})
+            results.append(_result(message))
+        elif message.role in ("user", "assistant"):
+            if content := _content(message):
+                found.append({"role": message.role, "content": content})
+                results = None
+    return found
+
+
+def _content(message: ChatMessage) -> str | list[dict[str, Any]]:
+    parts, calls = parts_of(message), calls_of(message)
+    if not calls and len(parts) == 1 and parts[0] == Text(message.content):
+        return message.content
+    blocks = [_block(part) for part in parts]
+    for call in calls:
+        block = {"id": call.id, "name": call.name, "input": call.arguments}
+        blocks.append({"type": "tool_use", **block})
+    return blocks
+
+
+def _block(part: Text | Image) -> dict[str, Any]:
+    if isinstance(part, Text):
+        block: dict[str, Any] = {"type": "text", "text": part.text}
+        if part.cache_control:
+            block["cache_control"] = part.cache_control
+        return block
+    if part.data:
+        source = {"type": "base64", "media_type": part.media_type, "data": part.data}
+    else:
+        source = {"type": "url", "url": part.url}
+    is_document = part.media_type == "application/pdf"
+    return {"type": "document" if is_document else "image", "source": source}
+
+
+def _result(message: ChatMessage) -> dict[str, Any]:
+    content = [_block(part) for part in parts_of(message)]
+    return {
+        "type": "tool_result",
+        "tool_use_id": call_id_of(message),
+        "content": content,
+    }
+
+
+def _tools(request: ChatRequest) -> dict[str, Any]:
+    tools = [
+        {
+            "name": function["name"],
+            "description": text_of(function.get("description")),
+            "input_schema": mapping(function.get("parameters")) or {"type": "object"},
+        }
+        for function in functions_of(request.tools)
+    ]
+    wanted = request.extra.get("tool_choice")
+    choice: dict[str, Any] = {
+        "none": {"type": "none"},
+        "required": {"type": "any"},
+    }.get(text_of(wanted), {"type": "auto"})
+    if name := chosen_tool(wanted):
+        choice = {"type": "tool", "name": name}
+    if request.extra.get("parallel_tool_calls") is False and choice["type"] != "none":
+        choice["disable_parallel_tool_use"] = True
+    is_default = choice == {"type": "auto"}
+    return {"tools": tools} | ({} if is_default else {"tool_choice": choice})
+
+
+def _output_config(extra: JsonObject) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if effort := _EFFORTS.get(text_of(extra.get("reasoning_effort"))):
+        config["effort"] = effort
+    if (schema := json_schema_of(extra)) is not None:
+        config["format"] = {"type": "json_schema", "schema": schema}
+    return config
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Carries what the first event says of the input to the last one's usage."""
+    """Carries what the first event says of the input to the last one's usage.
 
+    For a client of the same wire the events go along as they are, the opening ones
+    held back until there is something to say: until then another try is possible.
+    """
+
+    is_native: bool = False
     tokens_in: int = 0
     tokens_cached: int = 0
+    n_calls: int = 0
     finished: bool = False
+    has_said: bool = False
+    held: list[JsonObject] = field(default_factory=list)
 
     def read(self, event: dict[str, Any]) -> Delta | None:
+        delta = self._read(event)
+        if not self.is_native:
+            return delta
+        self.held.append(event)
+        found = delta or Delta()
+        self.has_said = self.has_said or found.says or bool(found.finish_reason)
+        if not self.has_said:
+            return None
+        native, self.held = tuple(self.held), []
+        return Delta(
+            text=found.text,
+            tool_calls=found.tool_calls,
+            reasoning=found.reasoning,
+            native=native,
+            finish_reason=found.finish_reason,
+            usage=found.usage,
+        )
+
+    def _read(self, event: dict[str, Any]) -> Delta | None:
         match event.get("type"):
             case "message_start":
-                usage = mapping(mapping(event.get("message")).get("usage"))
-                return self._started(usage)
+                self._started(mapping(mapping(event.get("message")).get("usage")))
+            case "content_block_start":
+                return self._opening(mapping(event.get("content_block")))
             case "content_block_delta":
-                return Delta(text=text_of(mapping(event.get("delta")).get("text")))
+                return self._piece(mapping(event.get("delta")))
             case "message_delta":
                 return self._ending(event)
             case "error":
                 raise _error(text_of(mapping(event.get("error")).get("type")))
         return None
 
-    def _started(self, usage: dict[str, Any]) -> Delta | None:
-        if not usage:
+    def _opening(self, block: dict[str, Any]) -> Delta | None:
+        if block.get("type") != "tool_use":
             return None
+        self.n_calls += 1
+        call = {
+            "index": self.n_calls - 1,
+            "id": text_of(block.get("id")),
+            "type": "function",
+            "function": {"name": text_of(block.get("name")), "arguments": ""},
+        }
+        return Delta(tool_calls=(call,))
+
+    def _piece(self, delta: dict[str, Any]) -> Delta | None:
+        match delta.get("type"):
+            case "thinking_delta":
+                return Delta(reasoning=text_of(delta.get("thinking")))
+            case "input_json_delta" if self.n_calls:
+                function = {"arguments": text_of(delta.get("partial_json"))}
+                call = {"index": self.n_calls - 1, "function": function}
+                return Delta(tool_calls=(call,))
+        return Delta(text=text_of(delta.get("text")))
+
+    def _started(self, usage: dict[str, Any]) -> None:
         self.tokens_cached = count_of(usage.get("cache_read_input_tokens"))
         self.tokens_in = (
             count_of(usage.get("input_tokens"))
             + count_of(usage.get("cache_creation_input_tokens"))
             + self.tokens_cached
         )
-        return None
 
     def _ending(self, event: dict[str, Any]) -> Delta:
         stop_reason = text_of(mapping(event.get("delta")).get("stop_reason"))

@@ -36,7 +36,10 @@ class ChatRequest:
     top_p: float | None = None
     stop: tuple[str, ...] = ()
     tools: tuple[JsonObject, ...] = ()
-    extra: JsonObject = field(default_factory=dict)  # passed on to OpenAI's wire
+    # Other fields of OpenAI's wire: passed on to it, translated where another vendor
+    # has the like (tool_choice, response_format, reasoning_effort …), else dropped.
+    extra: JsonObject = field(default_factory=dict)
+    native: "Native | None" = None  # the client's own body, for a vendor of that wire
     # What the extractive provider answers from.
     feature: str = "basic_chat"
     question: str = ""
@@ -44,6 +47,15 @@ class ChatRequest:
     notice: str = ""  # why no language model answers; "" for the usual reason
     hint: str = ""  # what to do when no passage was found
     passages: tuple[Passage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A body in a vendor's own wire, for that vendor; others get the translation."""
+
+    provider: str
+    body: JsonObject
+    headers: Mapping[str, str] = field(default_factory=dict)  # never a credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +73,18 @@ class Delta:
 
     text: str = ""
     tool_calls: tuple[JsonObject, ...] = ()  # OpenAI's stream shape, with `index`
+    reasoning: str = ""  # what the model thinks aloud
+    # Fields of OpenAI's stream that we know nothing of, for clients of that wire.
+    extra: JsonObject = field(default_factory=dict)
+    # The vendor's own events that this delta was read from, for clients of its wire.
+    native: tuple[JsonObject, ...] = ()
     finish_reason: str = ""  # stop, length, tool_calls, content_filter
     usage: Usage | None = None  # totals so far; the last one counts
+
+    @property
+    def says(self) -> bool:
+        """Whether a client has something to see or do: the first such is the token."""
+        return bool(self.text or self.tool_calls or self.reasoning)
 
 
 class Provider(Protocol):
@@ -71,6 +93,7 @@ class Provider(Protocol):
     name: str
     takes_tools: bool
     takes_images: bool
+    takes_image_urls: bool  # fetches an image itself; else only data: URLs
 
     def is_configured(self) -> bool:
         """Tell whether the operator set what this provider needs."""

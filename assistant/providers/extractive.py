@@ -32,6 +32,7 @@ class ExtractiveProvider:
     name = "extractive"
     takes_tools = False
     takes_images = False
+    takes_image_urls = False
 
     def is_configured(self) -> bool:
         return True

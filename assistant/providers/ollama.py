@@ -15,6 +15,7 @@ from aiassist.lib.tokens import count_tokens
 from assistant.errors import ProviderMalformed, ProviderUnavailable
 from assistant.providers.base import ChatMessage, ChatRequest, Delta, Usage
 from assistant.providers.listing import Listing
+from assistant.providers.parts import Image, call_names, calls_of, parts_of
 from assistant.providers.wire import (
     count_of,
     mapping,
@@ -30,7 +31,8 @@ listing = Listing("api/tags", "models", "name", kept_seconds=5.0)
 class OllamaProvider:
     name = "ollama"
     takes_tools = True
-    takes_images = False
+    takes_images = True
+    takes_image_urls = False
 
     def is_configured(self) -> bool:
         return bool(settings.OLLAMA_URL)
@@ -40,16 +42,14 @@ class OllamaProvider:
         return await listing.names(_destination())
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        finished = False
+        reader = _Reader()
         async with post(_destination(), "api/chat", body_of(request)) as answer:
             async with aclosing(ndjson(answer)) as events:
                 async for event in events:
-                    delta = delta_of(event)
-                    finished = bool(delta.finish_reason)
-                    yield delta
-                    if finished:
+                    yield reader.read(event)
+                    if reader.finished:
                         break
-        if not finished:
+        if not reader.finished:
             raise ProviderMalformed(provider=self.name)
 
 
@@ -73,16 +73,23 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
         options["top_p"] = request.top_p
     if request.stop:
         options["stop"] = list(request.stop)
+    names = call_names(request.messages)
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": [_message(message) for message in request.messages],
+        "messages": [_message(message, names) for message in request.messages],
         "stream": True,
         "options": options,
     }
-    if request.tools:
+    # Ollama knows no tool_choice; without tools none can be called.
+    if request.tools and request.extra.get("tool_choice") != "none":
         body["tools"] = list(request.tools)
     if (wanted := _format(mapping(request.extra.get("response_format")))) is not None:
         body["format"] = wanted
+    effort = text_of(request.extra.get("reasoning_effort"))
+    if effort == "none":
+        body["think"] = False
+    elif effort in ("low", "medium", "high") and "gpt-oss" in request.model:
+        body["think"] = effort  # other models know no levels, and some no thinking
     return body
 
 
@@ -96,22 +103,33 @@ def _format(response_format: dict[str, Any]) -> object:
     return None
 
 
-def delta_of(event: dict[str, Any]) -> Delta:
-    """Read one line; the last one says `done` and counts tokens."""
-    if event.get("error"):
-        raise ProviderUnavailable(provider="ollama")
-    message = mapping(event.get("message"))
-    calls = objects(message.get("tool_calls"))
-    done = event.get("done") is True
-    reason = text_of(event.get("done_reason")) or "stop"
-    if done and (calls or reason not in ("stop", "length")):
-        reason = "tool_calls" if calls else "stop"
-    return Delta(
-        text=text_of(message.get("content")),
-        tool_calls=tuple(_tool_call(i, call) for i, call in enumerate(calls)),
-        finish_reason=reason if done else "",
-        usage=_usage(event) if done else None,
-    )
+class _Reader:
+    """Reads lines; counts tool calls over all of them."""
+
+    def __init__(self) -> None:
+        self.n_calls = 0
+        self.finished = False
+
+    def read(self, event: dict[str, Any]) -> Delta:
+        """Read one line; the last one says `done` and counts tokens."""
+        if event.get("error"):
+            raise ProviderUnavailable(provider="ollama")
+        message = mapping(event.get("message"))
+        calls = objects(message.get("tool_calls"))
+        first, self.n_calls = self.n_calls, self.n_calls + len(calls)
+        self.finished = event.get("done") is True
+        return Delta(
+            text=text_of(message.get("content")),
+            tool_calls=tuple(_tool_call(first + i, c) for i, c in enumerate(calls)),
+            reasoning=text_of(message.get("thinking")),
+            finish_reason=self._reason(event) if self.finished else "",
+            usage=_usage(event) if self.finished else None,
+        )
+
+    def _reason(self, event: dict[str, Any]) -> str:
+        if self.n_calls:
+            return "tool_calls"
+        return "length" if event.get("done_reason") == "length" else "stop"
 
 
 def _usage(event: dict[str, Any]) -> Usage | None:
@@ -135,20 +153,18 @@ def _tool_call(index: int, call: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _message(message: ChatMessage) -> dict[str, Any]:
+def _message(message: ChatMessage, names: dict[str, str]) -> dict[str, Any]:
     plain: dict[str, Any] = {"role": message.role, "content": message.content}
     wire = message.wire or {}
-    if calls := objects(wire.get("tool_calls")):
-        plain["tool_calls"] = [_call_back(call) for call in calls]
-    if name := text_of(wire.get("name")):
-        plain["tool_name"] = name
+    if images := [p.data for p in parts_of(message) if isinstance(p, Image)]:
+        plain["images"] = images
+    if calls := calls_of(message):
+        plain["tool_calls"] = [
+            {"function": {"name": call.name, "arguments": call.arguments}}
+            for call in calls
+        ]
+    if message.role == "tool":
+        plain["tool_name"] = names.get(text_of(wire.get("tool_call_id"))) or text_of(
+            wire.get("name")
+        )
     return plain
-
-
-def _call_back(call: dict[str, Any]) -> dict[str, Any]:
-    function = mapping(call.get("function"))
-    try:
-        arguments = json.loads(text_of(function.get("arguments")) or "{}")
-    except ValueError:
-        arguments = {}
-    return {"function": {"name": text_of(function.get("name")), "arguments": arguments}}

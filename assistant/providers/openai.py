@@ -24,6 +24,7 @@ from assistant.providers.wire import (
 )
 
 listing = Listing("models", "data", "id", kept_seconds=60.0)
+_READ = ("role", "content", "tool_calls")
 _FINISH = ("stop", "length", "tool_calls", "content_filter", "function_call")
 
 
@@ -31,6 +32,7 @@ class OpenAIProvider:
     name = "openai"
     takes_tools = True
     takes_images = True
+    takes_image_urls = True
 
     def is_configured(self) -> bool:
         return bool(settings.OPENAI_API_KEY)
@@ -92,9 +94,14 @@ def delta_of(event: dict[str, Any]) -> Delta:
     usage = mapping(event.get("usage"))
     choice = next(iter(objects(event.get("choices"))), {})
     delta = mapping(choice.get("delta"))
+    extra = {k: v for k, v in delta.items() if k not in _READ and v is not None}
+    if choice.get("logprobs") is not None:
+        extra["logprobs"] = choice["logprobs"]
     return Delta(
         text=text_of(delta.get("content")),
         tool_calls=tuple(objects(delta.get("tool_calls"))),
+        reasoning=text_of(extra.get("reasoning_content") or extra.get("reasoning")),
+        extra=extra,
         finish_reason=_finish_reason(text_of(choice.get("finish_reason"))),
         usage=_usage(usage) if usage else None,
     )

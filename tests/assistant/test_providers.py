@@ -223,8 +223,8 @@ async def test_ollama_tool_calls_become_openais(provider: FakeProvider) -> None:
 async def test_a_tools_result_goes_back_to_ollama(provider: FakeProvider) -> None:
     provider.will(ollama_stream("x"))
     function = {"name": "read_file", "arguments": '{"path": "a.py"}'}
-    call = {"role": "assistant", "tool_calls": [{"function": function}]}
-    result = {"role": "tool", "name": "read_file", "content": "text"}
+    call = {"role": "assistant", "tool_calls": [{"id": "c1", "function": function}]}
+    result = {"role": "tool", "tool_call_id": "c1", "content": "text"}
 
     await ask(
         "ollama",
@@ -246,7 +246,7 @@ async def test_a_tools_result_goes_back_to_ollama(provider: FakeProvider) -> Non
     ]
 
 
-async def test_google_thoughts_are_counted_and_not_shown(
+async def test_google_thoughts_are_counted_and_kept_apart(
     provider: FakeProvider,
 ) -> None:
     parts = [{"text": "hmm", "thought": True}, {"text": "Yes."}]
@@ -263,7 +263,9 @@ async def test_google_thoughts_are_counted_and_not_shown(
 
     (delta,) = await ask("google")
 
-    assert delta == Delta("Yes.", (), "length", Usage(5, 32, 4))
+    assert delta == Delta(
+        "Yes.", reasoning="hmm", finish_reason="length", usage=Usage(5, 32, 4)
+    )
 
 
 async def test_google_says_when_it_blocks(provider: FakeProvider) -> None:

@@ -137,6 +137,91 @@ def anthropic_stream(*pieces: str, usage: tuple[int, int] = (7, 2)) -> Script:
     )
 
 
+def named_sse(body: dict[str, Any]) -> bytes:
+    """One event with its name, as Anthropic sends them."""
+    return f"event: {body['type']}\n".encode() + sse(body)
+
+
+def anthropic_blocks(
+    *blocks: tuple[dict[str, Any], *tuple[dict[str, Any], ...]],
+    stop_reason: str = "end_turn",
+    usage: dict[str, int] | None = None,
+) -> Script:
+    """A message of such blocks: (how it starts, then its deltas)."""
+    start: dict[str, Any] = {
+        "id": "msg_x",
+        "type": "message",
+        "role": "assistant",
+        "model": "upstream",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": (usage or {"input_tokens": 7}) | {"output_tokens": 1},
+    }
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": start}]
+    for index, (opening, *deltas) in enumerate(blocks):
+        events.append(
+            {"type": "content_block_start", "index": index, "content_block": opening}
+        )
+        events += (
+            {"type": "content_block_delta", "index": index, "delta": delta}
+            for delta in deltas
+        )
+        events.append({"type": "content_block_stop", "index": index})
+    ending = {"stop_reason": stop_reason, "stop_sequence": None}
+    events.append(
+        {"type": "message_delta", "delta": ending, "usage": {"output_tokens": 2}}
+    )
+    return Script([*map(named_sse, events), named_sse({"type": "message_stop"})])
+
+
+def anthropic_tool_call(name: str, arguments: str) -> Script:
+    """A thought, then a tool call, its arguments in two pieces."""
+    half = len(arguments) // 2
+    return anthropic_blocks(
+        (
+            {"type": "thinking", "thinking": "", "signature": ""},
+            {"type": "thinking_delta", "thinking": "I must read."},
+            {"type": "signature_delta", "signature": "c2ln"},
+        ),
+        (
+            {"type": "tool_use", "id": "toolu_1", "name": name, "input": {}},
+            {"type": "input_json_delta", "partial_json": arguments[:half]},
+            {"type": "input_json_delta", "partial_json": arguments[half:]},
+        ),
+        stop_reason="tool_use",
+    )
+
+
+def google_tool_call(name: str, arguments: str) -> Script:
+    """A thought, then a tool call with its signature."""
+    call = {"functionCall": {"name": name, "args": json.loads(arguments)}}
+    parts: list[dict[str, Any]] = [
+        {"text": "I must read.", "thought": True},
+        call | {"thoughtSignature": "c2ln"},
+    ]
+    content = {"role": "model", "parts": parts}
+    usage = {"promptTokenCount": 7, "candidatesTokenCount": 2}
+    candidate = {"content": content, "finishReason": "STOP"}
+    return Script([sse({"candidates": [candidate], "usageMetadata": usage})])
+
+
+def ollama_tool_call(name: str, arguments: str) -> Script:
+    """A thought, then a tool call, then the end in a line of its own."""
+    call = {"function": {"name": name, "arguments": json.loads(arguments)}}
+    message = {"role": "assistant", "content": ""}
+    lines: list[dict[str, Any]] = [
+        {"message": message | {"thinking": "I must read."}, "done": False},
+        {"message": message | {"tool_calls": [call]}, "done": False},
+        {"message": message, "done": True, "done_reason": "stop"}
+        | {"prompt_eval_count": 7, "eval_count": 2},
+    ]
+    return Script(
+        [json.dumps(line).encode() + b"\n" for line in lines],
+        content_type="application/x-ndjson",
+    )
+
+
 def google_stream(*pieces: str, usage: tuple[int, int] = (7, 2)) -> Script:
     """A generated content in Gemini's chunks."""
     last = len(pieces) - 1

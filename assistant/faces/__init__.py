@@ -1,0 +1,1 @@
+"""The faces: one wire format, one file, all over the one gateway."""

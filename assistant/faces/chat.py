@@ -1,0 +1,261 @@
+"""OpenAI's chat completions, spoken to our clients.
+
+Source: https://platform.openai.com/docs/api-reference/chat
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aiassist.lib.errors import AppError
+from aiassist.lib.sse import HEARTBEAT
+from assistant.faces import reading
+from assistant.faces.base import Wanted
+from assistant.faces.openai_errors import OpenAIErrors, data, error_body
+from assistant.gateway.plan import Options
+from assistant.gateway.prompts import is_role, verbatim
+from assistant.gateway.turn import Result, Turn
+from assistant.providers.base import ChatMessage, Delta
+
+MAX_MESSAGES = 2000
+# What we judge ourselves. All else is passed on to providers of the same wire.
+_OURS = frozenset(
+    "model messages stream stream_options max_tokens max_completion_tokens temperature"
+    " top_p stop n tools workspace_id fallback".split()
+)
+# Knobs that cost extra or keep data with the vendor; the operator did not buy these.
+DROPPED = frozenset(
+    "service_tier store background web_search_options modalities audio prediction"
+    " metadata best_of".split()
+)
+DONE = b"data: [DONE]\n\n"
+
+
+class ChatFace(OpenAIErrors):
+    """`/v1/chat/completions`. `style`: whether a usage chunk is wanted."""
+
+    def read(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Wanted:
+        if body.get("n") not in (None, 1):
+            raise reading.invalid(
+                "n", "Only one choice is served for a request: leave 'n' at 1."
+            )
+        stream_options = reading.mapping(body, "stream_options")
+        limit = "max_completion_tokens" if body.get("max_completion_tokens") else ""
+        return Wanted(
+            model=reading.text(body, "model", required=True),
+            prompt=verbatim(_messages(body.get("messages"))),
+            stream=reading.flag(body, "stream"),
+            style=reading.flag(stream_options, "include_usage"),
+            workspace_id=reading.workspace(body, headers),
+            may_fall_back=reading.maybe_flag(body, "fallback"),
+            options=Options(
+                max_tokens=reading.count(body, limit or "max_tokens"),
+                temperature=reading.number(body, "temperature", most=2),
+                top_p=reading.number(body, "top_p", most=1),
+                stop=reading.stops(body),
+                tools=reading.list_of_objects(body, "tools"),
+                extra={
+                    key: value
+                    for key, value in body.items()
+                    if key not in _OURS and key not in DROPPED
+                },
+            ),
+        )
+
+    def writer(self, turn: Turn, wanted: Wanted) -> "ChatWriter":
+        return ChatWriter(turn, include_usage=bool(wanted.style))
+
+    def whole(self, turn: Turn, deltas: list[Delta], wanted: Wanted) -> dict[str, Any]:
+        assert turn.result is not None
+        text = "".join(delta.text for delta in deltas)
+        calls = merged_tool_calls(deltas)
+        extra = merged_extra(deltas)
+        logprobs = extra.pop("logprobs", None)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": text if text or not calls else None,
+            "refusal": None,
+            **extra,
+        }
+        if calls:
+            message["tool_calls"] = calls
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": logprobs,
+            "finish_reason": turn.result.finish_reason,
+        }
+        body: dict[str, Any] = {
+            "id": _completion_id(turn),
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": turn.result.model,
+            "choices": [choice],
+            "usage": usage_body(turn.result),
+        }
+        if citations := citations_of(turn):
+            body["citations"] = citations
+        return body
+
+
+class ChatWriter:
+    """Writes chunks that share an id, a time and a model."""
+
+    heartbeat = HEARTBEAT
+
+    def __init__(self, turn: Turn, *, include_usage: bool) -> None:
+        self._turn = turn
+        self._include_usage = include_usage
+        self._id = _completion_id(turn)
+        self._created = int(time.time())
+
+    def opening(self) -> bytes:
+        return self._chunk(
+            {"role": "assistant", "content": ""}, citations=citations_of(self._turn)
+        )
+
+    def delta(self, delta: Delta) -> bytes:
+        piece = with_reasoning(delta)
+        logprobs = piece.pop("logprobs", None)
+        if delta.text:
+            piece["content"] = delta.text
+        if delta.tool_calls:
+            piece["tool_calls"] = [dict(call) for call in delta.tool_calls]
+        return self._chunk(piece, logprobs=logprobs) if piece or logprobs else b""
+
+    def ending(self, result: Result) -> bytes:
+        last = self._chunk({}, finish_reason=result.finish_reason)
+        if self._include_usage:
+            last += data({**self._body([]), "usage": usage_body(result)})
+        return last + DONE
+
+    def failure(self, error: AppError) -> bytes:
+        return data(error_body(error))
+
+    def _chunk(
+        self,
+        delta: dict[str, Any],
+        *,
+        finish_reason: str | None = None,
+        logprobs: object = None,
+        citations: list[dict[str, object]] | None = None,
+    ) -> bytes:
+        choice = {
+            "index": 0,
+            "delta": delta,
+            "logprobs": logprobs,
+            "finish_reason": finish_reason,
+        }
+        body = self._body([choice])
+        if self._include_usage:
+            body["usage"] = None
+        if citations:
+            body["citations"] = citations
+        return data(body)
+
+    def _body(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._turn.route.offer.id,
+            "choices": choices,
+        }
+
+
+def citations_of(turn: Turn) -> list[dict[str, object]]:
+    return [passage.citation() for passage in turn.ready.assembled.passages]
+
+
+def usage_body(result: Result) -> dict[str, Any]:
+    return {
+        "prompt_tokens": result.tokens_in,
+        "completion_tokens": result.tokens_out,
+        "total_tokens": result.tokens_in + result.tokens_out,
+        "prompt_tokens_details": {"cached_tokens": result.tokens_cached},
+        "cost": result.cost_usd_micros / 1_000_000,
+    }
+
+
+def with_reasoning(delta: Delta) -> dict[str, Any]:
+    """Return the fields beside text and calls, thoughts under the common name."""
+    piece = dict(delta.extra)
+    if delta.reasoning and not piece.keys() & {"reasoning", "reasoning_content"}:
+        piece["reasoning_content"] = delta.reasoning
+    return piece
+
+
+def merged_extra(deltas: list[Delta]) -> dict[str, Any]:
+    """Put streamed fields together: texts and lists joined, of others the last."""
+    merged: dict[str, Any] = {}
+    for delta in deltas:
+        for name, value in with_reasoning(delta).items():
+            known = merged.get(name)
+            merged[name] = _joined(known, value)
+    return merged
+
+
+def _joined(known: object, value: Any) -> Any:
+    match known, value:
+        case (str(), str()) | (list(), list()):
+            return known + value
+        case dict(), dict():
+            return {**known, **{k: _joined(known.get(k), v) for k, v in value.items()}}
+    return value
+
+
+def merged_tool_calls(deltas: list[Delta]) -> list[dict[str, Any]]:
+    """Put streamed pieces of tool calls together, by their index."""
+    calls: dict[int, dict[str, Any]] = {}
+    for piece in (piece for delta in deltas for piece in delta.tool_calls):
+        index = piece.get("index")
+        call = calls.setdefault(
+            index if isinstance(index, int) else len(calls),
+            {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
+        )
+        for name, value in piece.items():
+            if name not in ("index", "type", "function") and value:
+                call[name] = value
+        function = piece.get("function")
+        if isinstance(function, dict):
+            call["function"]["name"] += str(function.get("name") or "")
+            call["function"]["arguments"] += str(function.get("arguments") or "")
+    return [call for _, call in sorted(calls.items())]
+
+
+def _completion_id(turn: Turn) -> str:
+    return "chatcmpl-" + turn.id.removeprefix("msg_")
+
+
+def _messages(value: object) -> tuple[ChatMessage, ...]:
+    if not isinstance(value, list) or not value:
+        raise reading.invalid("messages", "Send at least one message.")
+    if len(value) > MAX_MESSAGES:
+        raise reading.invalid("messages", f"Send at most {MAX_MESSAGES} messages.")
+    return tuple(_message(item, index) for index, item in enumerate(value))
+
+
+def _message(item: object, index: int) -> ChatMessage:
+    where = f"messages.{index}"
+    if not isinstance(item, dict) or not isinstance(item.get("role"), str):
+        raise reading.invalid(where, "A message is an object with a role and content.")
+    content = item.get("content")
+    plain = _plain_text(content, where)
+    is_plain = set(item) <= {"role", "content"} and isinstance(content, str)
+    return ChatMessage(is_role(item["role"]), plain, None if is_plain else item)
+
+
+def _plain_text(content: object, where: str) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise reading.invalid(f"{where}.content", "Content is text or a list of parts.")
+    texts = []
+    for part in content:
+        if not isinstance(part, dict):
+            raise reading.invalid(f"{where}.content", "A part of content is an object.")
+        if isinstance(text := part.get("text"), str):
+            texts.append(text)
+    return "\n".join(texts)
