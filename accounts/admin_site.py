@@ -3,7 +3,6 @@
 from typing import Any
 
 from allauth.account.internal.flows.login import get_authentication_records
-from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib import messages
@@ -38,7 +37,7 @@ class StaffAdminSite(AdminSite):
             raise PermissionDenied
         if self.has_permission(request):
             return redirect(target)
-        if is_mfa_enabled(request.user, [Authenticator.Type.TOTP]):
+        if is_mfa_enabled(request.user):
             return _to("mfa_reauthenticate", target)
         messages.warning(
             request, "The admin needs a second factor. Set one up, then come back."

@@ -38,6 +38,7 @@ classify(
         "expires_at",
         "last_used_at",
         "revoked_at",
+        "expiry_warned_at",
         "replaced_by",
     ),
     withheld={"digest": "secret", "pepper_version": "internal"},

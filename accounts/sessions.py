@@ -56,6 +56,16 @@ def end_sign_in(
         audit.record("session.ended", actor=user, subject=sign_in_id, request=request)
 
 
+def end_other_sign_ins(
+    *, principal: Principal, request: HttpRequest | None = None
+) -> int:
+    """End every sign-in but the one that asks; return how many ended."""
+    others = [found for found in list_sign_ins(principal) if not found.is_current]
+    for other in others:
+        end_sign_in(principal=principal, sign_in_id=other.id, request=request)
+    return len(others)
+
+
 def end_browser_sessions(user: User) -> None:
     """End every browser session of a user, to the last cookie."""
     for session in UserSession.objects.filter(user=user):

@@ -79,7 +79,9 @@ def _may_sign_in(user: User) -> bool:
 
 
 def _has_second_factor(user: User) -> bool:
-    factors = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP)
+    # A passkey cannot be used here; its holder answers with a recovery code.
+    types = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+    factors = Authenticator.objects.filter(user=user, type__in=types)
     return bool(factors.exists())
 
 

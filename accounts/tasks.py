@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.core.management import call_command
 
-from accounts import erasure, exports, guessing, tokens
+from accounts import erasure, expiry, exports, guessing, tokens
 
 
 @shared_task(name="accounts.erase", acks_late=True, reject_on_worker_lost=True)
@@ -20,6 +20,11 @@ def sweep_erasures_task() -> None:
 @shared_task(name="accounts.export", acks_late=True, reject_on_worker_lost=True)
 def export_task(export_id: str) -> None:
     exports.build(export_id)
+
+
+@shared_task(name="accounts.warn_of_expiry")
+def warn_of_expiry_task() -> None:
+    expiry.warn_of_expiry()
 
 
 @shared_task(name="accounts.tidy")

@@ -7,12 +7,23 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
 
-from accounts import erasure, keys
+from accounts import erasure, keys, sessions
 from accounts.models import ApiKey
-from accounts.web import add_error, signed_in
-from accounts.web_forms import DeleteAccountForm, KeyForm, KeyNameForm, ProfileForm
+from accounts.profile import change_profile
+from accounts.web import add_error, session_principal, signed_in
+from accounts.web_forms import (
+    DeleteAccountForm,
+    KeyForm,
+    KeyNameForm,
+    NotificationsForm,
+    ProfileForm,
+)
 from aiassist.lib.clock import now
 from aiassist.lib.errors import AppError, NotFound
 
@@ -112,6 +123,59 @@ def profile(request: HttpRequest) -> HttpResponse:
         return response
     context = {"section": "settings", "form": form, "user": user}
     return render(request, "settings/profile.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def notifications(request: HttpRequest) -> HttpResponse:
+    """Show and change which mails are sent."""
+    user = signed_in(request)
+    chosen = {
+        name: user.preferences.get(name, True) for name in NotificationsForm.base_fields
+    }
+    form = NotificationsForm(request.POST or None, initial=chosen)
+    if request.method == "POST":
+        # An empty POST is a choice too: nothing ticked.
+        form = NotificationsForm(request.POST)
+        form.full_clean()
+        change_profile(user=user, preferences=user.preferences | form.cleaned_data)
+        messages.success(request, "Saved.")
+        return redirect("settings:notifications")
+    context = {"section": "settings", "form": form}
+    return render(request, "settings/notifications.html", context)
+
+
+@login_required
+@require_safe
+def session_list(request: HttpRequest) -> HttpResponse:
+    """List where the user is signed in."""
+    context = {
+        "section": "settings",
+        "sign_ins": sessions.list_sign_ins(session_principal(request)),
+    }
+    return render(request, "settings/sessions.html", context)
+
+
+@login_required
+@require_POST
+def session_end(request: HttpRequest, session_id: str) -> HttpResponse:
+    """End one sign-in."""
+    sessions.end_sign_in(
+        principal=session_principal(request), sign_in_id=session_id, request=request
+    )
+    messages.success(request, "That device is signed out.")
+    return redirect("settings:sessions")
+
+
+@login_required
+@require_POST
+def sessions_end(request: HttpRequest) -> HttpResponse:
+    """End every sign-in but this one."""
+    n = sessions.end_other_sign_ins(
+        principal=session_principal(request), request=request
+    )
+    messages.success(request, f"Signed out in {n} other place{'s' if n != 1 else ''}.")
+    return redirect("settings:sessions")
 
 
 @login_required

@@ -16,7 +16,12 @@ from accounts.scopes import (
     WORKSPACES,
 )
 
-_LIFETIMES = (("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
+_LIFETIMES = (
+    ("7", "7 days"),
+    ("30", "30 days"),
+    ("90", "90 days"),
+    ("365", "1 year"),
+)
 _SCOPES = (
     (ASSISTANT, "Assistant: chat, explain, generate, complete"),
     (SEARCH, "Search: find code"),
@@ -54,6 +59,16 @@ class KeyForm(KeyNameForm):
 
     def lifetime(self) -> timedelta:
         return timedelta(days=int(self.cleaned_data["days"]))
+
+
+class NotificationsForm(forms.Form):
+    """Which mails to get. Those about one's sign-in always come."""
+
+    mail_key_expiry = forms.BooleanField(
+        label="Before an API key expires",
+        help_text="Two weeks and two days ahead.",
+        required=False,
+    )
 
 
 class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -13,6 +13,10 @@ keys = [
 ]
 settings = [
     path("", views.profile, name="profile"),
+    path("notifications/", views.notifications, name="notifications"),
+    path("sessions/", views.session_list, name="sessions"),
+    path("sessions/end/", views.sessions_end, name="sessions_end"),
+    path("sessions/<str:session_id>/end/", views.session_end, name="session_end"),
     path("delete/", views.delete_account, name="delete"),
 ]
 urlpatterns = [

@@ -39,11 +39,14 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("dashboard/workspaces/", "dashboard/workspaces/new/"),
     *("dashboard/chat/", "dashboard/chat/ask/", "dashboard/steps/"),
     *("dashboard/connect/", "dashboard/connect/<slug:slug>/"),
+    *("dashboard/settings/notifications/", "dashboard/settings/sessions/"),
+    "dashboard/settings/sessions/end/",
 }
 _W = "api/v1/workspaces/<str:workspace_id>"
 _D = "dashboard/workspaces/<str:workspace_id>"
 OWNED = {  # the ids in the address belong to somebody
     "api/v1/me/sessions/<str:session_id>",
+    "dashboard/settings/sessions/<str:session_id>/end/",
     *("api/v1/keys/<str:key_id>", "api/v1/keys/<str:key_id>/rotate"),
     *(_W, f"{_W}/sync", f"{_W}/sync/<str:sync_id>/files"),
     *(f"{_W}/sync/<str:sync_id>/commit", f"{_W}/archive", f"{_W}/files"),

@@ -1,6 +1,6 @@
 """An API key: what we keep of a secret that was shown once."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.db import models
@@ -9,6 +9,9 @@ from django.db.models import Q
 from accounts.models.user import User
 from aiassist.lib.clock import now
 from aiassist.lib.ids import new_id
+
+# How long before its end a key counts as ending soon, and its owner is told.
+EXPIRY_NOTICE = timedelta(days=14)
 
 
 def new_key_id() -> str:
@@ -24,6 +27,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.filter(revoked_at__isnull=True).filter(
             Q(expires_at__isnull=True) | Q(expires_at__gt=at or now())
         )
+
+    def ending_before(self, moment: datetime) -> Self:
+        """Usable ones that expire before `moment` and have no successor."""
+        return self.usable().filter(expires_at__lt=moment, replaced_by__isnull=True)
 
 
 class ApiKey(models.Model):
@@ -42,6 +49,8 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)  # None: never
     last_used_at = models.DateTimeField(null=True, blank=True)  # exact to a minute
     revoked_at = models.DateTimeField(null=True, blank=True)  # None: in use
+    # When its owner was last told that it ends soon; None: never.
+    expiry_warned_at = models.DateTimeField(null=True, blank=True)
     replaced_by = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, related_name="replaces"
     )
@@ -59,6 +68,16 @@ class ApiKey(models.Model):
         moment = at or now()
         return self.revoked_at is None and (
             self.expires_at is None or self.expires_at > moment
+        )
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether it is usable and expires within two weeks, without a successor."""
+        return (
+            self.expires_at is not None
+            and self.replaced_by_id is None
+            and self.is_usable()
+            and not self.is_usable(now() + EXPIRY_NOTICE)
         )
 
     @property

@@ -34,6 +34,8 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["127.0.0.1", "localhost", "[::1]"])
 QDRANT_EDGE_DIR = Path(DATA_DIR) / "vectors"
 EMAIL_BACKEND = "aiassist.mailbox.MailboxBackend"
 DEV_MAILBOX = True
+# Browsers allow passkeys on plain http for localhost alone.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = True
 ADMIN_REQUIRES_MFA = env.flag("ADMIN_REQUIRES_MFA", False)
 STORAGES["staticfiles"] = {
     "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"

@@ -19,6 +19,7 @@ OWN = [
     *("settings:profile", "workspaces:list", "workspaces:create", "chat:home"),
     *("account_email", "account_change_password", "mfa_index", "usersessions_list"),
     *("socialaccount_connections", "connect:index", "steps"),
+    *("settings:notifications", "settings:sessions"),
 ]
 KEY_PAGES = ["keys:edit", "keys:rotate", "keys:revoke"]
 WORKSPACE_PAGES = [
