@@ -41,8 +41,15 @@ class Offer:
         )
 
     @property
-    def takes_tools(self) -> bool:
-        return PROVIDERS[self.provider].takes_tools
+    def parameters(self) -> tuple[str, ...]:
+        """What a request may set and this model's provider heeds."""
+        provider = PROVIDERS[self.provider]
+        if not provider.takes_tools:
+            return ()
+        return (
+            *("max_tokens", "temperature", "top_p", "stop", "tools", "tool_choice"),
+            *("response_format", "structured_outputs", "reasoning_effort"),
+        )
 
     def serves(self, feature: str) -> bool:
         return not self.features or feature in self.features
@@ -87,6 +94,17 @@ def all_offers(live: Live) -> list[Offer]:
             own = []
         offers += own
     return [*offers, Offer(EXTRACTIVE, EXTRACTIVE, EXTRACTIVE)]
+
+
+def find_offer(offers: Sequence[Offer], name: str) -> Offer:
+    """Return the model of this name; the default for `auto`. Raises UnknownModel."""
+    found = next((o for o in offers if name == AUTO or o.is_called(name)), None)
+    if found is None:
+        raise UnknownModel(
+            f"There is no model '{name[:80]}' for you.",
+            available=[offer.id for offer in offers],
+        )
+    return found
 
 
 def allowed(offers: Sequence[Offer], tier: Tier) -> list[Offer]:

@@ -1,7 +1,8 @@
-"""OpenAI's wire format, under /v1/."""
+"""The vendors' wire formats, under /v1/."""
 
 from django.urls import path
 
+from assistant.api import anthropic_views
 from assistant.api import v1_views as views
 
 urlpatterns = [
@@ -12,5 +13,11 @@ urlpatterns = [
         "chat/completions",
         views.V1ChatCompletionsView.as_view(),
         name="v1-chat-completions",
+    ),
+    path("messages", anthropic_views.V1MessagesView.as_view(), name="v1-messages"),
+    path(
+        "messages/count_tokens",
+        anthropic_views.V1CountTokensView.as_view(),
+        name="v1-count-tokens",
     ),
 ]

@@ -16,8 +16,7 @@ from rest_framework.response import Response
 
 from aiassist.lib.db import in_db
 from assistant.api.faces import FaceView, WireView
-from assistant.catalogue import Offer, offers_for
-from assistant.errors import UnknownModel
+from assistant.catalogue import Offer, find_offer, offers_for
 from assistant.faces.base import Face
 from assistant.faces.chat import ChatFace
 from assistant.gateway.context import context_size
@@ -36,11 +35,17 @@ class OpenAIModelOutput(serializers.Serializer[Any]):
         child=serializers.CharField(), help_text="USD for one token."
     )
     supported_parameters = serializers.ListField(child=serializers.CharField())
+    type = serializers.CharField(default="model")
+    display_name = serializers.CharField()
+    created_at = serializers.DateTimeField()
 
 
 class OpenAIModelListOutput(serializers.Serializer[Any]):
     object = serializers.CharField(default="list")
     data = OpenAIModelOutput(many=True)  # type: ignore[assignment]
+    has_more = serializers.BooleanField()
+    first_id = serializers.CharField()
+    last_id = serializers.CharField()
 
 
 class V1ModelsView(WireView):
@@ -55,8 +60,16 @@ class V1ModelsView(WireView):
     async def get(self, request: Request) -> Response:
         tier = await in_db(tier_of, self.principal.user)
         offers = await offers_for(tier)
+        data = [_model_body(offer, tier) for offer in offers]
         return Response(
-            {"object": "list", "data": [_model_body(offer, tier) for offer in offers]}
+            {
+                "object": "list",
+                "data": data,
+                # Anthropic's clients read these.
+                "has_more": False,
+                "first_id": data[0]["id"],
+                "last_id": data[-1]["id"],
+            }
         )
 
 
@@ -72,12 +85,7 @@ class V1ModelView(WireView):
     async def get(self, request: Request, model_id: str) -> Response:
         tier = await in_db(tier_of, self.principal.user)
         offers = await offers_for(tier)
-        found = next((offer for offer in offers if offer.is_called(model_id)), None)
-        if found is None:
-            raise UnknownModel(
-                f"There is no model '{model_id[:80]}' for you.",
-                available=[offer.id for offer in offers],
-            )
+        found = find_offer(offers, model_id)
         return Response(_model_body(found, tier))
 
 
@@ -126,9 +134,6 @@ class V1ChatCompletionsView(FaceView):
 
 def _model_body(offer: Offer, tier: Tier) -> dict[str, Any]:
     size = context_size(tier, offer)
-    parameters = ["max_tokens", "temperature", "top_p", "stop"]
-    if offer.takes_tools:
-        parameters += ["tools", "tool_choice"]
     return {
         "id": offer.id,
         "object": "model",
@@ -140,7 +145,11 @@ def _model_body(offer: Offer, tier: Tier) -> dict[str, Any]:
             "prompt": _usd(offer.price_in_usd_micros),
             "completion": _usd(offer.price_out_usd_micros),
         },
-        "supported_parameters": parameters,
+        "supported_parameters": list(offer.parameters),
+        # What follows is Anthropic's.
+        "type": "model",
+        "display_name": offer.name,
+        "created_at": "1970-01-01T00:00:00Z",
     }
 
 

@@ -48,10 +48,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "model": "auto",
         "messages": [{"role": "user", "content": "What is 1?"}],
     },
+    "POST /v1/messages": {
+        "model": "auto",
+        "max_tokens": 99,
+        "messages": [{"role": "user", "content": "What is 1?"}],
+    },
+    "POST /v1/messages/count_tokens": {
+        "model": "auto",
+        "messages": [{"role": "user", "content": "What is 1?"}],
+    },
 }
 # Bodies whose members the document does not name, and what ids they may hold.
 FREE_FORM: dict[str, tuple[str, ...]] = {
     "POST /v1/chat/completions": ("workspace_id",),
+    "POST /v1/messages": ("workspace_id",),
+    "POST /v1/messages/count_tokens": (),
 }
 
 
