@@ -15,12 +15,15 @@ from accounts.models import ApiKey, User
 from accounts.views import remember_theme
 from accounts.web import signed_in
 from aiassist import guides, mailbox
+from aiassist.lib import clock
 from aiassist.lib.highlight import highlight_source
 from assistant.models import Conversation
 from billing.admission import limits_for
+from billing.dashboards import requests_plot
 from billing.limits import HOUR, Window
 from billing.models import UsageRecord
 from billing.selectors import tiers_by_rank
+from billing.usage import report
 from workspaces.models import Workspace
 
 RECENT_CALLS = 5
@@ -119,12 +122,16 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """Show what is left, what there is, what happened, and what to do next."""
     user = signed_in(request)
     workspaces = list(Workspace.objects.for_user(user).order_by("-created_at"))
+    moment = clock.now()
+    week = report(user, "week", now=moment)
     context = {
         "section": "home",
         "limits": limits_for(user),
         "n_keys": ApiKey.objects.for_user(user).usable().count(),
         "workspaces": workspaces,
         "records": UsageRecord.objects.for_user(user.pk)[:RECENT_CALLS],
+        "week": week,
+        "plot": requests_plot(week, now=moment),
         **_steps_context(user, workspaces),
     }
     response = render(request, "pages/dashboard.html", context)

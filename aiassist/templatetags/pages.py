@@ -10,6 +10,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from aiassist.lib.highlight import highlight_code
+from billing import dashboards
 from billing.limits import Window
 
 register = template.Library()
@@ -71,8 +72,15 @@ def size(n_bytes: int) -> str:
 @register.filter
 def dollars(micros: int) -> str:
     """Return micro-dollars as `$0.0042`: enough digits to see a small sum."""
-    amount = micros / 1_000_000
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
+    return dashboards.dollars(micros)
+
+
+@register.filter
+def duration(milliseconds: int) -> str:
+    """Return e.g. `340 ms` or `1.2 s`, with a space that does not break."""
+    if milliseconds < 1000:
+        return f"{milliseconds}\u00a0ms"
+    return f"{milliseconds / 1000:.3g}\u00a0s"
 
 
 @register.filter
