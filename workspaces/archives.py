@@ -9,12 +9,20 @@ from aiassist.lib.errors import StorageExceeded
 from billing.models import Tier
 from billing.selectors import tier_of
 from workspaces.errors import BadArchive, PathRefused
-from workspaces.filters import refusal
+from workspaces.filters import GENERATED, says_generated, soft_refusal
 from workspaces.indexing.languages import is_binary, language_of
-from workspaces.jobs import Skips, request_index
+from workspaces.jobs import request_index
+from workspaces.leaving_out import (
+    reapply,
+    record_left_out,
+    rules_of,
+    stored_ignore_files,
+)
 from workspaces.manifests import FileFacts, apply_files, require_few_files
-from workspaces.models import IndexJob, Workspace
+from workspaces.models import IndexJob, LeftOutFile, Workspace
 from workspaces.paths import normalise
+from workspaces.rules import MAX_IGNORE_FILES, Rules, ignore_text, is_ignore_file
+from workspaces.skips import Skips
 from workspaces.storage import (
     Spool,
     lock_storage,
@@ -31,12 +39,16 @@ _MAX_SHOWN_PATH = 200
 
 
 @dataclass(slots=True)
-class _Gathered:
+class Gathered:
     """What an archive holds that we keep."""
 
     spool: Spool
+    rules: Rules
+    prefix: str  # of every name, taken off
     files: dict[str, FileFacts] = field(default_factory=dict)
-    skips: Skips = field(default_factory=Skips)
+    skips: Skips = field(
+        default_factory=lambda: Skips(limit=LeftOutFile.MAX_PER_WORKSPACE)
+    )
     n_entries: int = 0
     n_bytes: int = 0
 
@@ -54,55 +66,94 @@ def import_archive(
     archive = open_archive(file, Limits.of(tier))
     with Spool() as spool:
         # No transaction runs while the archive is read: that may take seconds.
-        gathered = _gather(archive, spool, tier)
+        gathered = gather(archive, spool, workspace, tier, delete_missing)
         _require_something(gathered)
-        return _keep(workspace, gathered, delete_missing, tier)
+        with transaction.atomic():
+            locked = keep(workspace, gathered, delete_missing, tier)
+            return request_index(locked, skips=gathered.skips)
 
 
-@transaction.atomic
-def _keep(
-    workspace: Workspace, gathered: _Gathered, delete_missing: bool, tier: Tier
-) -> IndexJob:
+def keep(
+    workspace: Workspace, gathered: Gathered, delete_missing: bool, tier: Tier
+) -> Workspace:
+    """Make what was gathered the workspace's files; return it locked."""
     storage = lock_storage(workspace.user)
     locked = lock_workspace(workspace)
     # What the archive replaces goes first, so that its room counts.
     apply_files(locked, gathered.files, delete_missing=delete_missing, tier=tier)
+    if not delete_missing:
+        reapply(locked, gathered.rules)
     release_unused(locked, storage, tier)
-    store(locked, gathered.spool.sizes, gathered.spool.load, storage, tier)
-    return request_index(locked, skips=gathered.skips)
+    spool = gathered.spool
+    store(locked, spool.sizes, spool.load, storage, tier)
+    record_left_out(locked, gathered.skips, replace=delete_missing)
+    return locked
 
 
-def _gather(archive: Archive, spool: Spool, tier: Tier) -> _Gathered:
-    prefix = _common_folder(archive)
-    gathered = _Gathered(spool)
+def gather(
+    archive: Archive,
+    spool: Spool,
+    workspace: Workspace,
+    tier: Tier,
+    delete_missing: bool,
+    strip_folder: bool = True,
+) -> Gathered:
+    """Read the archive: its ignore files first, then what they let through."""
+    folder, texts = _survey(archive)
+    prefix = folder if strip_folder else ""
+    ignore_files = {} if delete_missing else stored_ignore_files(workspace)
+    ignore_files |= {name.removeprefix(prefix): text for name, text in texts.items()}
+    rules = rules_of(workspace, ignore_files, tracked_alone=archive.holds_tracked_files)
+    gathered = Gathered(spool, rules, prefix)
     for entry in archive.entries():
         gathered.n_entries += 1
-        _take(entry, prefix, gathered, tier)
+        _take(entry, gathered, tier)
     return gathered
 
 
-def _take(entry: Entry, prefix: str, gathered: _Gathered, tier: Tier) -> None:
-    name = _plain(entry.name).removeprefix(prefix)
+def _survey(archive: Archive) -> tuple[str, dict[str, str]]:
+    """Walk the archive once: its one folder as `name/` or "", its ignore files."""
+    tops: set[str] = set()
+    texts: dict[str, str] = {}
+    for entry in archive.entries():
+        name = _plain(entry.name)
+        top, slash, _ = name.partition("/")
+        if top not in _JUNK and len(tops) < 2:
+            tops.add(top if slash and top not in {"", ".", ".."} else "")
+        # Those of installed code are many, and decide about nothing that is kept.
+        if is_ignore_file(name) and not entry.objection and not soft_refusal(name):
+            data = entry.read() if len(texts) < MAX_IGNORE_FILES else None
+            if data is not None:
+                texts[name] = ignore_text(data)
+    folder = tops.pop() if len(tops) == 1 else ""
+    return f"{folder}/" if folder else "", texts
+
+
+def _take(entry: Entry, gathered: Gathered, tier: Tier) -> None:
+    name = _plain(entry.name).removeprefix(gathered.prefix)
     try:
         path = normalise(name)
     except PathRefused as error:
-        gathered.skips.add(_visible(name), _reason_of(error))
+        gathered.skips.add(visible(name), reason_of(error))
         return
-    reason = refusal(path) or entry.objection
+    verdict = gathered.rules.verdict(path)
+    reason = verdict.reason or entry.objection
     if not reason and path in gathered.files:
         reason = "has the same name as another file of this archive"
     if not reason and entry.n_bytes > tier.max_file_bytes:
-        reason = _too_long(tier)
+        reason = too_long(tier)
     data = None if reason else entry.read()
     if data is None:
-        gathered.skips.add(path, reason or _too_long(tier))
+        gathered.skips.add(path, reason or too_long(tier))
     elif is_binary(data):
         gathered.skips.add(path, "is binary")
+    elif says_generated(data) and not verdict.named:
+        gathered.skips.add(path, GENERATED)
     else:
         _add(path, data, gathered, tier)
 
 
-def _add(path: str, data: bytes, gathered: _Gathered, tier: Tier) -> None:
+def _add(path: str, data: bytes, gathered: Gathered, tier: Tier) -> None:
     known = len(gathered.spool.sizes)
     sha = gathered.spool.add(data)
     gathered.n_bytes += len(data) if len(gathered.spool.sizes) > known else 0
@@ -121,7 +172,7 @@ def _add(path: str, data: bytes, gathered: _Gathered, tier: Tier) -> None:
         )
 
 
-def _require_something(gathered: _Gathered) -> None:
+def _require_something(gathered: Gathered) -> None:
     if gathered.files:
         return
     if not gathered.n_entries:
@@ -135,38 +186,23 @@ def _require_something(gathered: _Gathered) -> None:
     )
 
 
-def _common_folder(archive: Archive) -> str:
-    """Return `name/` when all files lie in that one folder, else ""."""
-    tops: set[str] = set()
-    for entry in archive.entries():
-        top, slash, _ = _plain(entry.name).partition("/")
-        if top in _JUNK:
-            continue
-        if not slash or top in {"", ".", ".."}:
-            return ""
-        tops.add(top)
-        if len(tops) > 1:
-            return ""
-    return f"{tops.pop()}/" if tops else ""
-
-
 def _plain(name: str) -> str:
     """Drop the `./` that tar puts before every name."""
     return name.removeprefix("./")
 
 
-def _visible(name: str) -> str:
+def visible(name: str) -> str:
     """Return a refused name as it may be stored and shown."""
     safe = name.encode("utf-8", "backslashreplace").decode()
     printable = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in safe)
     return printable[:_MAX_SHOWN_PATH]
 
 
-def _reason_of(error: PathRefused) -> str:
+def reason_of(error: PathRefused) -> str:
     return f"has a name that is not allowed: {error.details['reason']}"
 
 
-def _too_long(tier: Tier) -> str:
+def too_long(tier: Tier) -> str:
     return (
         f"is larger than the {megabytes(tier.max_file_bytes)} "
         f"that the tier '{tier.code}' takes"

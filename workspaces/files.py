@@ -9,9 +9,15 @@ from aiassist.lib.errors import NotFound, ValidationFailed
 from billing.models import Tier
 from billing.selectors import tier_of
 from workspaces.errors import FileRefused, FileTooLarge
-from workspaces.filters import refusal
+from workspaces.filters import hard_refusal
 from workspaces.indexing.languages import language_of
 from workspaces.jobs import request_index
+from workspaces.leaving_out import (
+    reapply,
+    rules_of,
+    skipped_by,
+    stored_ignore_files,
+)
 from workspaces.manifests import FileFacts, apply_files, recount
 from workspaces.models import (
     Blob,
@@ -22,6 +28,7 @@ from workspaces.models import (
     Workspace,
 )
 from workspaces.paths import normalise, shown
+from workspaces.rules import Rules, ignore_text, is_ignore_file
 from workspaces.storage import (
     Spool,
     lock_storage,
@@ -67,17 +74,39 @@ def put_file(*, workspace: Workspace, path: str, data: bytes) -> PutOutcome:
     Raises PathRefused, FileRefused, FileTooLarge, StorageExceeded, TooManyFiles.
     """
     tier = tier_of(workspace.user)
-    name = accepted_path(path)
+    name = normalise(path)
+    rules = _rules_with(workspace, name, data)
+    verdict = rules.verdict(name)
+    if verdict.reason:
+        raise FileRefused(f"The file {shown(name)} is not kept: it {verdict.reason}.")
     require_short(name, len(data), tier)
     with Spool() as spool:
         digest = spool.add(data)
-        facts = FileFacts(digest, len(data), language_of(name, data))
-        return _put(workspace, name, facts, spool, tier)
+        facts = FileFacts(
+            digest,
+            len(data),
+            language_of(name, data),
+            skipped_by(verdict, spool.objections.get(digest, "")),
+        )
+        return _put(workspace, name, facts, spool, tier, rules)
+
+
+def _rules_with(workspace: Workspace, path: str, data: bytes) -> Rules:
+    """Return the workspace's rules as they are once this file is there."""
+    texts = stored_ignore_files(workspace)
+    if is_ignore_file(path):
+        texts[path] = ignore_text(data)
+    return rules_of(workspace, texts)
 
 
 @transaction.atomic
 def _put(
-    workspace: Workspace, path: str, facts: FileFacts, spool: Spool, tier: Tier
+    workspace: Workspace,
+    path: str,
+    facts: FileFacts,
+    spool: Spool,
+    tier: Tier,
+    rules: Rules,
 ) -> PutOutcome:
     storage = lock_storage(workspace.user)
     locked = lock_workspace(workspace)
@@ -91,6 +120,8 @@ def _put(
     job = None
     if not staged and (before is None or before.sha256 != facts.sha256):
         apply_files(locked, {path: facts}, delete_missing=False, tier=tier)
+        if is_ignore_file(path):
+            reapply(locked, rules)
         release_unused(locked, storage, tier)
         job = request_index(locked)
     store(locked, spool.sizes, spool.load, storage, tier)
@@ -98,9 +129,12 @@ def _put(
 
 
 def accepted_path(path: str) -> str:
-    """Return the path as kept. Raises PathRefused or FileRefused."""
+    """Return the path as kept, judged before its bytes are read.
+
+    Raises PathRefused, or FileRefused for what nobody's rules can bring back.
+    """
     name = normalise(path)
-    reason = refusal(name)
+    reason = hard_refusal(name)
     if reason:
         raise FileRefused(f"The file {shown(name)} is not kept: it {reason}.")
     return name

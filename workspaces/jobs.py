@@ -1,8 +1,5 @@
 """Index jobs as their owner sees them: asked for, watched, cancelled."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-
 from django.db import transaction
 
 from aiassist.lib.clock import now
@@ -10,29 +7,10 @@ from aiassist.lib.metrics import count_index_job
 from aiassist.lib.queue import enqueue
 from workspaces.errors import JobNotActive
 from workspaces.models import IndexJob, JobState, Workspace, WorkspaceStatus
+from workspaces.skips import FIELDS, Skips
 from workspaces.storage import lock_workspace
 
 TASK = "workspaces.index"
-
-
-@dataclass(slots=True)
-class Skips:
-    """Files left out and why: a bounded list, a full count."""
-
-    entries: list[dict[str, str]] = field(default_factory=list)
-    count: int = 0
-
-    def add(self, path: str, reason: str) -> None:
-        self.count += 1
-        if len(self.entries) < IndexJob.MAX_SKIPPED:
-            self.entries.append({"path": path, "reason": reason})
-
-    def extend(self, entries: Iterable[dict[str, str]], count: int) -> None:
-        """Add what another list holds, and what it counted beyond its entries."""
-        before = self.count
-        for entry in entries:
-            self.add(entry["path"], entry["reason"])
-        self.count = before + count
 
 
 def request_index(
@@ -40,20 +18,23 @@ def request_index(
 ) -> IndexJob:
     """Ask for an index of the files as they are now; the caller holds the lock.
 
-    A job that waits already is joined: it will see the same files.
+    A job that waits already is joined: it will see the same files. An import's job is
+    not, as it may wait for its code a while.
     """
     left_out = skips or Skips()
-    job = IndexJob.objects.filter(workspace=workspace, state=JobState.QUEUED).first()
+    job = IndexJob.objects.filter(
+        workspace=workspace, state=JobState.QUEUED, imported=False
+    ).first()
     if job is None:
-        job = IndexJob.objects.create(
+        job = IndexJob(
             workspace=workspace,
             user_id=workspace.user_id,
             files_total=workspace.n_files,
-            skipped=left_out.entries,
-            n_skipped=left_out.count,
             rebuild=rebuild,
             sent_at=now(),
         )
+        left_out.store_in(job)
+        job.save()
     else:
         _join(job, left_out, rebuild, workspace.n_files)
     workspace.status = WorkspaceStatus.INDEXING
@@ -64,12 +45,12 @@ def request_index(
 
 def _join(job: IndexJob, left_out: Skips, rebuild: bool, n_files: int) -> None:
     skips = Skips()
-    skips.extend(left_out.entries, left_out.count)
-    skips.extend(job.skipped, job.n_skipped)
-    job.skipped, job.n_skipped = skips.entries, skips.count
+    skips.extend(left_out)
+    skips.extend(Skips.of(job))
+    skips.store_in(job)
     job.rebuild = job.rebuild or rebuild
     job.files_total = n_files
-    job.save(update_fields=["skipped", "n_skipped", "rebuild", "files_total"])
+    job.save(update_fields=[*FIELDS, "rebuild", "files_total"])
 
 
 @transaction.atomic
@@ -152,6 +133,7 @@ def progress_of(job: IndexJob) -> dict[str, object]:
         "chunks": job.chunks,
         "skipped": job.skipped,
         "n_skipped": job.n_skipped,
+        "skipped_reasons": job.skipped_reasons,
         "error": job.error,
         "created_at": job.created_at,
         "started_at": job.started_at,

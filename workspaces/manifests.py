@@ -21,6 +21,7 @@ class FileFacts:
     sha256: str
     n_bytes: int
     language: str
+    skipped: str = ""  # the rule that keeps it out of the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,16 @@ def apply_files(
     """
     rows = SourceFile.objects.for_workspace(workspace)
     present = {
-        path: (pk, sha) for pk, path, sha in rows.values_list("pk", "path", "sha256")
+        path: (pk, (sha, skipped))
+        for pk, path, sha, skipped in rows.values_list(
+            "pk", "path", "sha256", "skipped"
+        )
     }
-    new = [p for p, f in wanted.items() if present.get(p, (0, ""))[1] != f.sha256]
+    new = [
+        path
+        for path, facts in wanted.items()
+        if path not in present or present[path][1] != (facts.sha256, facts.skipped)
+    ]
     gone = [p for p in present if p not in wanted] if delete_missing else []
     total = len(present) - len(gone) + sum(path not in present for path in new)
     require_few_files(total, tier)
@@ -63,6 +71,7 @@ def apply_files(
                 sha256=wanted[path].sha256,
                 n_bytes=wanted[path].n_bytes,
                 language=wanted[path].language,
+                skipped=wanted[path].skipped,
                 updated_at=moment,
             )
             for path in new

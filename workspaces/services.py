@@ -1,5 +1,7 @@
 """The verbs of a workspace's life: create, rename, delete."""
 
+from collections.abc import Sequence
+
 from django.db import transaction
 
 from accounts import audit
@@ -10,7 +12,10 @@ from aiassist.lib.queue import enqueue
 from billing.models import Tier
 from billing.selectors import tier_of
 from workspaces.errors import WorkspaceLimit
+from workspaces.jobs import request_index
+from workspaces.leaving_out import reapply, rules_of, stored_ignore_files
 from workspaces.models import Tombstone, Workspace
+from workspaces.rules import checked_patterns
 from workspaces.storage import (
     charged_bytes,
     give_back,
@@ -34,6 +39,37 @@ def rename_workspace(*, workspace: Workspace, name: str) -> Workspace:
     workspace.name = clean_name(name)
     workspace.save(update_fields=["name", "updated_at"])
     return workspace
+
+
+@transaction.atomic
+def change_workspace(
+    *,
+    workspace: Workspace,
+    name: str | None = None,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+    use_gitignore: bool | None = None,
+) -> Workspace:
+    """Change what is given. New rules hold for the stored files at once.
+
+    Files that were left out before come with the next upload. Raises ValidationFailed.
+    """
+    locked = lock_workspace(workspace)
+    if name is not None:
+        locked.name = clean_name(name)
+    if include is not None:
+        locked.include = checked_patterns(include, field="include")
+    if exclude is not None:
+        locked.exclude = checked_patterns(exclude, field="exclude")
+    if use_gitignore is not None:
+        locked.use_gitignore = use_gitignore
+    locked.save(
+        update_fields=["name", "include", "exclude", "use_gitignore", "updated_at"]
+    )
+    if (include, exclude, use_gitignore) != (None, None, None):
+        if reapply(locked, rules_of(locked, stored_ignore_files(locked))):
+            request_index(locked)
+    return locked
 
 
 @transaction.atomic

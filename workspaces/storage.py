@@ -26,6 +26,7 @@ from workspaces.models import (
     UserStorage,
     Workspace,
 )
+from workspaces.texts import objection
 
 _BATCH_ROWS = 400
 _BATCH_BYTES = 8 * 1024 * 1024
@@ -38,6 +39,7 @@ class Content:
     sha256: str
     n_bytes: int
     packed: bytes  # zstd frame
+    objection: str = ""  # why it is not worth indexing
 
 
 def pack(data: bytes) -> bytes:
@@ -60,6 +62,7 @@ class Spool:
         self._end = 0
         self._places: dict[str, tuple[int, int]] = {}  # sha256 → offset, length
         self.sizes: dict[str, int] = {}  # sha256 → raw bytes
+        self.objections: dict[str, str] = {}  # sha256 → why it is not indexed
 
     def __enter__(self) -> "Spool":
         return self
@@ -76,12 +79,19 @@ class Spool:
             self._file.write(packed)
             self._end += len(packed)
             self.sizes[digest] = len(data)
+            if reason := objection(data):
+                self.objections[digest] = reason
         return digest
 
     def load(self, digest: str) -> Content:
         offset, length = self._places[digest]
         self._file.seek(offset)
-        return Content(digest, self.sizes[digest], self._file.read(length))
+        return Content(
+            digest,
+            self.sizes[digest],
+            self._file.read(length),
+            self.objections.get(digest, ""),
+        )
 
 
 def lock_storage(user: User) -> UserStorage:
@@ -143,6 +153,7 @@ def store(
                 sha256=content.sha256,
                 content=content.packed,
                 n_bytes=content.n_bytes,
+                objection=content.objection,
             )
             for content in batch
         )

@@ -1,12 +1,14 @@
 """The sync protocol: declare a manifest, upload what is missing, commit."""
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import IO
 
+import zstandard
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
 
 from aiassist.lib.clock import now
 from aiassist.lib.errors import ValidationFailed
@@ -18,14 +20,24 @@ from workspaces.errors import (
     PathRefused,
     SyncClosed,
 )
-from workspaces.files import require_short
-from workspaces.filters import refusal
+from workspaces.files import accepted_path, require_short
+from workspaces.filters import GENERATED
 from workspaces.indexing.languages import language_of
-from workspaces.jobs import Skips, request_index
+from workspaces.jobs import request_index
+from workspaces.leaving_out import (
+    generated_shas,
+    ignore_texts,
+    reapply,
+    record_left_out,
+    rules_of,
+    skipped_by,
+    stored_ignore_files,
+)
 from workspaces.manifests import FileFacts, apply_files, require_few_files
 from workspaces.models import (
     Blob,
     IndexJob,
+    LeftOutFile,
     SourceFile,
     Sync,
     SyncEntry,
@@ -33,6 +45,8 @@ from workspaces.models import (
     Workspace,
 )
 from workspaces.paths import normalise, shown
+from workspaces.rules import Rules, is_ignore_file
+from workspaces.skips import Skips
 from workspaces.storage import (
     Spool,
     in_batches,
@@ -55,57 +69,89 @@ class SyncPlan:
     """What a client has to do after declaring its manifest."""
 
     sync: Sync
-    missing: list[str]  # paths whose content must be uploaded
+    missing: list[str]  # paths whose content must be uploaded, ignore files first
     deleted: int  # files that the commit will remove
     unchanged: int
     skips: Skips  # files that we do not keep, and why
 
 
 def start_sync(
-    *, workspace: Workspace, manifest: Mapping[str, str], delete_missing: bool
+    *,
+    workspace: Workspace,
+    manifest: Mapping[str, str],
+    delete_missing: bool,
+    ignore_files: Mapping[str, str] | None = None,
 ) -> SyncPlan:
     """Take a manifest of `path: sha256`.
 
+    `ignore_files` are the texts of ignore files that it names: with them, what they
+    leave out need not be uploaded at all.
     Raises PathRefused, ValidationFailed, TooManyFiles.
     """
-    wanted, skips = _read_manifest(manifest)
-    require_few_files(len(wanted), tier_of(workspace.user))
-    return _open(workspace, wanted, skips, delete_missing)
+    named = _read_manifest(manifest)
+    return _open(workspace, named, dict(ignore_files or {}), delete_missing)
 
 
 @transaction.atomic
 def _open(
-    workspace: Workspace, wanted: dict[str, str], skips: Skips, delete_missing: bool
+    workspace: Workspace,
+    named: dict[str, str],
+    texts: dict[str, str],
+    delete_missing: bool,
 ) -> SyncPlan:
     # Holding the locks, nobody removes a content between our look and our entries.
     lock_storage(workspace.user)
     locked = lock_workspace(workspace)
     _expire_oldest(locked)
+    sent = {
+        path: text
+        for path, text in texts.items()
+        if sha256(text.encode()).hexdigest() == named.get(path)
+    }
+    rules = _rules(locked, named, delete_missing, sent)
+    wanted, skips = _judge(named, rules)
+    require_few_files(len(wanted), tier_of(workspace.user))
     rows = SourceFile.objects.for_workspace(locked)
     present = dict(rows.values_list("path", "sha256"))
-    stored = stored_shas(locked, set(wanted.values()))
-    sync = Sync.objects.create(
-        workspace=locked,
-        delete_missing=delete_missing,
-        skipped=skips.entries,
-        n_skipped=skips.count,
+    changed = {p: sha for p, sha in wanted.items() if present.get(p) != sha}
+    stored = stored_shas(locked, set(changed.values()))
+    sync = Sync(
+        workspace=locked, delete_missing=delete_missing, manifest=_packed(named)
     )
+    skips.store_in(sync)
+    sync.save()
     SyncEntry.objects.bulk_create(
-        (SyncEntry(sync=sync, path=path, sha256=sha) for path, sha in wanted.items()),
+        (SyncEntry(sync=sync, path=path, sha256=sha) for path, sha in changed.items()),
         batch_size=_BATCH,
     )
+    missing = [path for path, sha in changed.items() if sha not in stored]
     return SyncPlan(
         sync=sync,
-        missing=[path for path, sha in wanted.items() if sha not in stored],
+        missing=sorted(missing, key=lambda path: not is_ignore_file(path)),
         deleted=sum(path not in wanted for path in present) if delete_missing else 0,
-        unchanged=sum(present.get(path) == sha for path, sha in wanted.items()),
+        unchanged=len(wanted) - len(changed),
         skips=skips,
     )
 
 
-def _read_manifest(manifest: Mapping[str, str]) -> tuple[dict[str, str], Skips]:
-    wanted: dict[str, str] = {}
-    skips = Skips()
+def missing_of(*, workspace: Workspace, sync: Sync) -> list[str]:
+    """Return the paths that an open sync still waits for. Raises SyncClosed.
+
+    They may be more than at the start: an ignore file that has come meanwhile may
+    bring files back.
+    """
+    _require_open(sync)
+    named = _unpacked(sync)
+    wanted, _ = _judge(named, _rules(workspace, named, sync.delete_missing, {}))
+    rows = SourceFile.objects.for_workspace(workspace)
+    present = dict(rows.values_list("path", "sha256"))
+    changed = {path: sha for path, sha in wanted.items() if present.get(path) != sha}
+    stored = stored_shas(workspace, set(changed.values()))
+    return sorted(path for path, sha in changed.items() if sha not in stored)
+
+
+def _read_manifest(manifest: Mapping[str, str]) -> dict[str, str]:
+    named: dict[str, str] = {}
     for raw, sha in manifest.items():
         path = normalise(raw, field="files")
         if not _SHA256.fullmatch(sha):
@@ -119,18 +165,54 @@ def _read_manifest(manifest: Mapping[str, str]) -> tuple[dict[str, str], Skips]:
                     }
                 ]
             )
-        if path in wanted:
+        if path in named:
             detail = f"{shown(path)} is named twice once Unicode is normalised."
             raise PathRefused(
                 detail,
                 reason=detail,
                 errors=[{"field": "files", "code": "path_refused", "detail": detail}],
             )
-        if reason := refusal(path):
+        named[path] = sha
+    return named
+
+
+def _judge(named: dict[str, str], rules: Rules) -> tuple[dict[str, str], Skips]:
+    wanted: dict[str, str] = {}
+    skips = Skips(limit=LeftOutFile.MAX_PER_WORKSPACE)
+    for path, sha in named.items():
+        if reason := rules.refusal(path):
             skips.add(path, reason)
         else:
             wanted[path] = sha
     return wanted, skips
+
+
+def _rules(
+    workspace: Workspace,
+    named: Mapping[str, str],
+    delete_missing: bool,
+    sent: Mapping[str, str],
+) -> Rules:
+    """Return the rules as far as the ignore files' contents are known by now."""
+    shas = {path: sha for path, sha in named.items() if is_ignore_file(path)}
+    texts = ignore_texts(workspace, set(shas.values()))
+    ignore_files = {} if delete_missing else stored_ignore_files(workspace)
+    ignore_files |= {path: texts[sha] for path, sha in shas.items() if sha in texts}
+    return rules_of(workspace, ignore_files | dict(sent))
+
+
+def _packed(named: dict[str, str]) -> bytes:
+    return zstandard.ZstdCompressor().compress(json.dumps(named).encode())
+
+
+def _unpacked(sync: Sync) -> dict[str, str]:
+    # A sync from before manifests were kept has its entries alone.
+    if sync.manifest is None:
+        rows = SyncEntry.objects.filter(sync=sync)
+        return dict(rows.values_list("path", "sha256"))
+    plain = zstandard.ZstdDecompressor().decompress(sync.manifest)
+    named: dict[str, str] = json.loads(plain)
+    return named
 
 
 def _expire_oldest(workspace: Workspace) -> None:
@@ -150,7 +232,7 @@ def upload_files(
     with Spool() as spool:
         digests: dict[str, str] = {}
         for raw, stream, n_bytes in files:
-            path = normalise(raw, field="files")
+            path = accepted_path(raw)
             require_short(path, n_bytes, tier)
             digests[path] = spool.add(stream.read())
         if not digests:
@@ -173,19 +255,23 @@ def _stage(
 ) -> None:
     storage = lock_storage(workspace.user)
     locked = lock_workspace(workspace)
-    _require_open(Sync.objects.get(pk=sync.pk))
-    declared: dict[str, str] = {}
-    for some in in_batches(list(digests)):
-        entries = SyncEntry.objects.filter(sync=sync, path__in=some)
-        declared.update(entries.values_list("path", "sha256"))
+    fresh = Sync.objects.get(pk=sync.pk)
+    _require_open(fresh)
+    named = _unpacked(fresh)
     for path, digest in digests.items():
-        if path not in declared:
+        if path not in named:
             raise ContentMismatch(f"The sync does not name {shown(path)}.")
-        if declared[path] != digest:
+        if named[path] != digest:
             raise ContentMismatch(
                 f"The bytes of {shown(path)} do not have the SHA-256 that the sync "
                 "declared. The file changed meanwhile: start a new sync."
             )
+    # Those that seemed to be left out at the start have no entry yet.
+    SyncEntry.objects.bulk_create(
+        (SyncEntry(sync=fresh, path=p, sha256=sha) for p, sha in digests.items()),
+        batch_size=_BATCH,
+        ignore_conflicts=True,
+    )
     store(locked, spool.sizes, spool.load, storage, tier)
 
 
@@ -202,16 +288,19 @@ def commit_sync(*, workspace: Workspace, sync: Sync) -> IndexJob:
     if fresh.state == SyncState.COMMITTED and fresh.job_id:
         return IndexJob.objects.defer("manifest").get(pk=fresh.job_id)
     _require_open(fresh)
-    _require_all_present(fresh, locked)
     tier = tier_of(workspace.user)
+    named = _unpacked(fresh)
+    rules = _rules(locked, named, fresh.delete_missing, {})
+    wanted, skips = _judge(named, rules)
     apply_files(
         locked,
-        _declared_files(fresh, locked),
+        _declared_files(wanted, rules, locked, skips),
         delete_missing=fresh.delete_missing,
         tier=tier,
     )
-    skips = Skips()
-    skips.extend(fresh.skipped, fresh.n_skipped)
+    if not fresh.delete_missing:
+        reapply(locked, rules)
+    record_left_out(locked, skips, replace=fresh.delete_missing)
     job = request_index(locked, skips=skips)
     fresh.job = job
     fresh.committed_at = now()
@@ -226,56 +315,82 @@ def _require_open(sync: Sync) -> None:
         raise SyncClosed(f"This sync is {sync.state}. Start a new one.")
 
 
-def _require_all_present(sync: Sync, workspace: Workspace) -> None:
-    arrived = Blob.objects.for_workspace(workspace).charged()
-    missing = (
-        SyncEntry.objects.filter(sync=sync)
-        .exclude(Exists(arrived.filter(sha256=OuterRef("sha256"))))
-        .order_by("path")
+def _incomplete(missing: list[str]) -> IncompleteSync:
+    paths = sorted(missing)
+    return IncompleteSync(
+        f"{len(paths)} of this sync's files never arrived, {shown(paths[0])} among "
+        "them. Upload them, then commit again.",
+        missing=paths[:_MAX_NAMED],
+        n_missing=len(paths),
     )
-    n_missing = missing.count()
-    if n_missing:
-        paths = list(missing.values_list("path", flat=True)[:_MAX_NAMED])
-        raise IncompleteSync(
-            f"{n_missing} of this sync's files never arrived, {shown(paths[0])} among "
-            "them. Upload them, then commit again.",
-            missing=paths,
-            n_missing=n_missing,
-        )
 
 
-def _declared_files(sync: Sync, workspace: Workspace) -> dict[str, FileFacts]:
-    blobs = Blob.objects.for_workspace(workspace)
-    sizes = dict(blobs.values_list("sha256", "n_bytes"))
+def _declared_files(
+    wanted: dict[str, str], rules: Rules, workspace: Workspace, skips: Skips
+) -> dict[str, FileFacts]:
+    """Return the facts of every file that shall be there. Raises IncompleteSync."""
     present = {
         file.path: file
         for file in SourceFile.objects.for_workspace(workspace).iterator()
     }
-    wanted: dict[str, FileFacts] = {}
-    entries = SyncEntry.objects.filter(sync=sync).values_list("path", "sha256")
-    for path, sha in entries.iterator():
+    changed = {
+        sha
+        for path, sha in wanted.items()
+        if path not in present or present[path].sha256 != sha
+    }
+    known = _stored_facts(workspace, changed)
+    generated = generated_shas(workspace)
+    declared: dict[str, FileFacts] = {}
+    missing: list[str] = []
+    for path, sha in wanted.items():
         before = present.get(path)
-        language = (
-            before.language
-            if before and before.sha256 == sha
-            else _language(path, sha, blobs)
-        )
-        wanted[path] = FileFacts(sha, sizes[sha], language)
-    return wanted
+        if before and before.sha256 == sha:
+            # The rules may have changed although the file did not.
+            objection = GENERATED if sha in generated else ""
+            skipped = skipped_by(rules.verdict(path), objection)
+            declared[path] = FileFacts(sha, before.n_bytes, before.language, skipped)
+        elif sha in known:
+            n_bytes, objection = known[sha]
+            language = _language(path, sha, workspace)
+            skipped = skipped_by(rules.verdict(path), objection)
+            declared[path] = FileFacts(sha, n_bytes, language, skipped)
+        else:
+            missing.append(path)
+            continue
+        if declared[path].skipped:
+            skips.add(path, declared[path].skipped)
+    if missing:
+        raise _incomplete(missing)
+    return declared
 
 
-def _language(path: str, sha: str, blobs: QuerySet[Blob]) -> str:
+def _stored_facts(
+    workspace: Workspace, shas: Collection[str]
+) -> dict[str, tuple[int, str]]:
+    """Return the length of each content that is there, and why it is not indexed."""
+    found: dict[str, tuple[int, str]] = {}
+    for some in in_batches(sorted(shas)):
+        rows = Blob.objects.for_workspace(workspace).charged().filter(sha256__in=some)
+        for sha, n_bytes, objection in rows.values_list(
+            "sha256", "n_bytes", "objection"
+        ):
+            found[sha] = n_bytes, objection
+    return found
+
+
+def _language(path: str, sha: str, workspace: Workspace) -> str:
     """Look into a file only where its name alone does not tell."""
     language = language_of(path)
     if language != "text" and not path.endswith(".h"):
         return language
-    blob = blobs.get(sha256=sha)
+    blob = Blob.objects.for_workspace(workspace).get(sha256=sha)
     return language_of(path, unpack(blob.content, blob.n_bytes))
 
 
 def _close(sync: Sync, state: SyncState) -> None:
     sync.state = state
-    sync.save(update_fields=["state"])
+    sync.manifest = None
+    sync.save(update_fields=["state", "manifest"])
     SyncEntry.objects.filter(sync=sync).delete()
 
 

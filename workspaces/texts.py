@@ -1,6 +1,7 @@
 """From a file's bytes to the text that is indexed and shown, or a reason why not."""
 
 from aiassist.lib.errors import AppError
+from workspaces.filters import GENERATED, says_generated
 from workspaces.indexing.languages import Undecodable, decode
 from workspaces.secrets import redact
 
@@ -27,6 +28,10 @@ def text_of(data: bytes) -> str:
 
 def indexable_text(data: bytes) -> str:
     """Return the text to index, secrets hidden. Raises NotIndexable."""
+    return redact(_require_readable(data))
+
+
+def _require_readable(data: bytes) -> str:
     if len(data) > MAX_TEXT_BYTES:
         raise NotIndexable(
             f"It has more than {MAX_TEXT_BYTES // 1024**2} MB: stored, not indexed."
@@ -39,7 +44,21 @@ def indexable_text(data: bytes) -> str:
         )
     if len(text) > _MINIFIED_MIN_CHARS and len(text) / n_lines > _MINIFIED_MEAN_LINE:
         raise NotIndexable("Its lines are very long: generated or minified.")
-    return redact(text)
+    return text
+
+
+def objection(data: bytes) -> str:
+    """Return why these bytes are not worth indexing, as `skipped` says it; or "".
+
+    Only `GENERATED` can be lifted by a workspace's rules.
+    """
+    if says_generated(data):
+        return GENERATED
+    try:
+        _require_readable(data)
+    except NotIndexable as error:
+        return error.sentence
+    return ""
 
 
 def shown_text(data: bytes) -> str:

@@ -8,6 +8,7 @@ https://www.bamsoftware.com/hacks/zipbomb/
 
 import gzip
 import io
+import re
 import stat
 import struct
 import tarfile
@@ -104,7 +105,13 @@ class Entry:
 
 
 class Archive(Protocol):
-    """Entries in the archive's order; may be walked twice."""
+    """Entries in the archive's order; may be walked twice.
+
+    `holds_tracked_files`, known after the first walk: git made it of a commit, so
+    that no `.gitignore` applies to what lies in it.
+    """
+
+    holds_tracked_files: bool
 
     def entries(self) -> Iterator[Entry]:
         """Raise BadArchive or ArchiveTooLarge when they are met."""
@@ -154,6 +161,10 @@ def _too_many(limit: int) -> ArchiveTooLarge:
     )
 
 
+# `git archive`, and so every code host, writes the commit's id into what it packs.
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
 class _Zip:
     def __init__(self, file: IO[bytes], size: int, limits: Limits) -> None:
         self._limits = limits
@@ -164,6 +175,8 @@ class _Zip:
             self._zip = zipfile.ZipFile(file)
         except _TRUNCATED_OR_BROKEN as error:
             raise BadArchive from error
+        comment = self._zip.comment[:100].decode("ascii", "replace")
+        self.holds_tracked_files = bool(_COMMIT.fullmatch(comment))
 
     def entries(self) -> Iterator[Entry]:
         for info in self._zip.infolist():
@@ -221,6 +234,12 @@ def _require_few_entries(file: IO[bytes], size: int, limit: int) -> None:
     raise _too_many(limit)
 
 
+_BAD_DIRECTORY = (
+    "This zip file's directory cannot be read. Pack the folder again and upload it "
+    "anew."
+)
+
+
 def _directory_start(file: IO[bytes], size: int) -> int:
     """Return where the central directory starts, as `zipfile` finds it.
 
@@ -233,7 +252,10 @@ def _directory_start(file: IO[bytes], size: int) -> int:
     bare = tail[-22:-18] == b"PK\x05\x06" and tail[-2:] == b"\x00\x00"
     end = len(tail) - 22 if bare else tail.rfind(b"PK\x05\x06")
     if end < 0 or len(tail) - end < 22:
-        raise BadArchive("This zip file is cut off: its directory is missing.")
+        raise BadArchive(
+            "This zip file is cut off: its directory is missing. "
+            "Pack the folder again and upload it anew."
+        )
     length, _ = struct.unpack("<LL", tail[end + 12 : end + 20])
     directory_end = tail_start + end
     if tail[max(0, end - 20) : max(0, end - 16)] == b"PK\x06\x07":
@@ -242,10 +264,10 @@ def _directory_start(file: IO[bytes], size: int) -> int:
         file.seek(max(0, directory_end))
         record = file.read(56)
         if directory_end < 0 or record[:4] != b"PK\x06\x06":
-            raise BadArchive("This zip file's directory cannot be read.")
+            raise BadArchive(_BAD_DIRECTORY)
         (length,) = struct.unpack("<Q", record[40:48])
     if length > directory_end:
-        raise BadArchive("This zip file's directory cannot be read.")
+        raise BadArchive(_BAD_DIRECTORY)
     return int(directory_end - length)
 
 
@@ -256,6 +278,7 @@ class _Tar:
         self._file, self._size = file, size
         self._limits = limits
         self._zipped = zipped
+        self.holds_tracked_files = False
 
     def entries(self) -> Iterator[Entry]:
         self._file.seek(0)
@@ -278,6 +301,9 @@ class _Tar:
             count += 1
             if count > self._limits.max_entries:
                 raise _too_many(self._limits.max_entries)
+            if count == 1:
+                comment = str(tar.pax_headers.get("comment", ""))
+                self.holds_tracked_files = bool(_COMMIT.fullmatch(comment))
             if member.isdir():
                 continue
             yield Entry(

@@ -9,12 +9,13 @@ import zipfile
 from collections.abc import Mapping
 
 
-def zip_of(files: Mapping[str, bytes | str]) -> io.BytesIO:
-    """Pack the files as they are named."""
+def zip_of(files: Mapping[str, bytes | str], *, comment: bytes = b"") -> io.BytesIO:
+    """Pack the files as they are named; `comment` is where git puts a commit's id."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content)
+        archive.comment = comment
     packed.seek(0)
     return packed
 

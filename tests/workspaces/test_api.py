@@ -35,6 +35,9 @@ def empty(workspace, **other):
         "bytes": 0,
         "generation": 0,
         "last_indexed_at": None,
+        "include": [],
+        "exclude": [],
+        "use_gitignore": True,
         **other,
     }
 
@@ -52,6 +55,9 @@ def test_it_creates_shows_renames_and_deletes(alice):
         "bytes": 0,
         "generation": 0,
         "last_indexed_at": None,
+        "include": [],
+        "exclude": [],
+        "use_gitignore": True,
     }
     one = f"/api/v1/workspaces/{workspace['id']}"
     listed = alice.api.get("/api/v1/workspaces").json()
@@ -113,6 +119,7 @@ def test_the_main_job_over_http(alice, indexer):
         "unchanged": 0,
         "skipped": [],
         "n_skipped": 0,
+        "skipped_reasons": [],
     }
     sync = f"/sync/{started.json()['sync_id']}"
 
@@ -150,6 +157,7 @@ def test_the_main_job_over_http(alice, indexer):
         "chunks": 0,
         "skipped": [],
         "n_skipped": 0,
+        "skipped_reasons": [],
         "error": "",
         "created_at": ANY,
         "started_at": None,
@@ -243,6 +251,7 @@ def test_files_are_listed_read_and_deleted(alice, queue):
         "bytes": len(AUTH),
         "language": "python",
         "updated_at": ANY,
+        "skipped": "",
     }
     listed = alice.api.get(url(alice.workspace, "/files")).json()
     assert listed == {"results": [file], "next": None}

@@ -19,11 +19,13 @@ from workspaces.api.serializers import (
     FileOutput,
     FileTextOutput,
     IndexJobOutput,
+    LeftOutOutput,
     PutOutput,
     ReceivedOutput,
     SpanInput,
     SyncInput,
     SyncOutput,
+    SyncStateOutput,
 )
 from workspaces.archives import import_archive
 from workspaces.files import (
@@ -35,8 +37,15 @@ from workspaces.files import (
     read_lines,
     require_short,
 )
-from workspaces.models import IndexJob, SourceFile, Workspace
-from workspaces.sync import commit_sync, start_sync, upload_files
+from workspaces.leaving_out import objections_of
+from workspaces.models import (
+    IndexJob,
+    LeftOutFile,
+    SourceFile,
+    SyncState,
+    Workspace,
+)
+from workspaces.sync import commit_sync, missing_of, start_sync, upload_files
 from workspaces.texts import NotIndexable
 from workspaces.uploads import content_length, require_upload_room
 
@@ -82,6 +91,7 @@ class SyncsView(UploadView):
                     "unchanged": 0,
                     "skipped": [],
                     "n_skipped": 0,
+                    "skipped_reasons": [],
                 },
                 response_only=True,
             ),
@@ -95,16 +105,54 @@ class SyncsView(UploadView):
             workspace=workspace,
             manifest=body.validated_data["files"],
             delete_missing=body.validated_data["delete_missing"],
+            ignore_files=body.validated_data["ignore_files"],
         )
         answer = {
             "sync_id": plan.sync.pk,
             "missing": plan.missing,
             "deleted": plan.deleted,
             "unchanged": plan.unchanged,
-            "skipped": plan.skips.entries,
-            "n_skipped": plan.skips.count,
+            "skipped": plan.sync.skipped,
+            "n_skipped": plan.sync.n_skipped,
+            "skipped_reasons": plan.sync.skipped_reasons,
         }
         return Response(SyncOutput(answer).data)
+
+
+class SyncView(UploadView):
+    @extend_schema(
+        operation_id="sync_retrieve",
+        tags=_TAGS,
+        summary="Ask what a sync still waits for",
+        description=(
+            "After an interruption: upload what `missing` names, then commit. What "
+            "arrived before is kept for a day."
+        ),
+        responses={200: SyncStateOutput, 404: UNKNOWN},
+        examples=[
+            OpenApiExample(
+                "half-way",
+                value={
+                    "sync_id": "sync_5tGhW3nB8xK1cVq0LmZr7D",
+                    "state": "open",
+                    "missing": ["src/app.py"],
+                    "job_id": None,
+                },
+                response_only=True,
+            )
+        ],
+    )
+    def get(self, request: Request, workspace_id: str, sync_id: str) -> Response:
+        workspace = self.get_workspace()
+        sync = get_sync(workspace, sync_id)
+        is_open = sync.state == SyncState.OPEN
+        answer = {
+            "sync_id": sync.pk,
+            "state": sync.state,
+            "missing": missing_of(workspace=workspace, sync=sync) if is_open else [],
+            "job_id": sync.job_id,
+        }
+        return Response(SyncStateOutput(answer).data)
 
 
 class SyncFilesView(UploadView):
@@ -223,9 +271,35 @@ class FilesView(WorkspaceAPIView):
     )
     def get(self, request: Request, workspace_id: str) -> Response:
         paginator = ByPath()
-        rows = SourceFile.objects.for_workspace(self.get_workspace())
+        workspace = self.get_workspace()
+        rows = SourceFile.objects.for_workspace(workspace)
         page = paginator.paginate_queryset(rows, request, view=self)
-        return paginator.get_paginated_response(list(FileOutput(page, many=True).data))
+        context = {"objections": objections_of(workspace, page or [])}
+        return paginator.get_paginated_response(
+            list(FileOutput(page, many=True, context=context).data)
+        )
+
+
+class LeftOutView(WorkspaceAPIView):
+    pagination_class = ByPath  # for the OpenAPI document
+
+    @extend_schema(
+        operation_id="left_out_list",
+        tags=_TAGS,
+        summary="List the files that are left out, and why",
+        description=(
+            "What the last upload, sync or import named and the workspace does not "
+            "search; at most 2,000 of them, each reason among them."
+        ),
+        responses=LeftOutOutput(many=True),
+    )
+    def get(self, request: Request, workspace_id: str) -> Response:
+        paginator = ByPath()
+        rows = LeftOutFile.objects.for_workspace(self.get_workspace())
+        page = paginator.paginate_queryset(rows, request, view=self)
+        return paginator.get_paginated_response(
+            list(LeftOutOutput(page, many=True).data)
+        )
 
 
 class FileView(UploadView):
@@ -313,7 +387,8 @@ def _raw(data: bytes) -> HttpResponse:
 def _text(
     workspace: Workspace, file: SourceFile, span: dict[str, Any]
 ) -> dict[str, Any]:
-    answer: dict[str, Any] = dict(FileOutput(file).data)
+    context = {"objections": objections_of(workspace, [file])}
+    answer: dict[str, Any] = dict(FileOutput(file, context=context).data)
     try:
         found = read_lines(workspace, file.path, span.get("start"), span.get("end"))
     except NotIndexable:

@@ -7,11 +7,14 @@ from rest_framework import serializers
 
 from aiassist.lib.errors import ValidationFailed
 from workspaces import queries
+from workspaces.gitignore import MAX_BYTES, MAX_PATTERN_CHARS
 from workspaces.globs import MAX_GLOB_CHARS
 from workspaces.models import (
     IndexJob,
     JobState,
+    LeftOutFile,
     SourceFile,
+    SyncState,
     Workspace,
     WorkspaceStatus,
 )
@@ -25,6 +28,26 @@ class WorkspaceInput(Shape):
     name = serializers.CharField(max_length=MAX_NAME_CHARS)
 
 
+_PATTERNS = "As in .gitignore: `*.py`, `docs/`, `/build/*`, `!keep.me`."
+
+
+class WorkspaceChanges(Shape):
+    name = serializers.CharField(max_length=MAX_NAME_CHARS, required=False)
+    include = serializers.ListField(
+        child=serializers.CharField(max_length=MAX_PATTERN_CHARS, allow_blank=True),
+        required=False,
+        help_text=f"Files to keep although a rule leaves them out. {_PATTERNS}",
+    )
+    exclude = serializers.ListField(
+        child=serializers.CharField(max_length=MAX_PATTERN_CHARS, allow_blank=True),
+        required=False,
+        help_text=f"Files to leave out; goes before `include`. {_PATTERNS}",
+    )
+    use_gitignore = serializers.BooleanField(
+        required=False, help_text="False: `.gitignore` files decide about nothing."
+    )
+
+
 class WorkspaceOutput(serializers.ModelSerializer[Workspace]):
     status = serializers.ChoiceField(WorkspaceStatus.choices, read_only=True)
     files = serializers.IntegerField(source="n_files", help_text="Files it holds.")
@@ -36,6 +59,12 @@ class WorkspaceOutput(serializers.ModelSerializer[Workspace]):
         help_text="Number of the index that searches see; 0: none yet."
     )
     last_indexed_at = serializers.DateTimeField(allow_null=True)
+    include = serializers.ListField(
+        child=serializers.CharField(), help_text="Kept although a rule says no."
+    )
+    exclude = serializers.ListField(
+        child=serializers.CharField(), help_text="Left out on its owner's wish."
+    )
 
     class Meta:
         model = Workspace
@@ -48,12 +77,26 @@ class WorkspaceOutput(serializers.ModelSerializer[Workspace]):
             "bytes",
             "generation",
             "last_indexed_at",
+            "include",
+            "exclude",
+            "use_gitignore",
         ]
 
 
 class SkippedOutput(Shape):
     path = serializers.CharField()
     reason = serializers.CharField(help_text="A sentence: why it is left out.")
+
+
+class ReasonOutput(Shape):
+    reason = serializers.CharField()
+    count = serializers.IntegerField(help_text="Files left out for it.")
+
+
+class LeftOutOutput(serializers.ModelSerializer[LeftOutFile]):
+    class Meta:
+        model = LeftOutFile
+        fields = ["path", "reason"]
 
 
 class SyncInput(Shape):
@@ -63,6 +106,16 @@ class SyncInput(Shape):
     )
     delete_missing = serializers.BooleanField(
         default=True, help_text="Remove the workspace's files that are not named."
+    )
+    ignore_files = serializers.DictField(
+        child=serializers.CharField(
+            allow_blank=True, trim_whitespace=False, max_length=MAX_BYTES
+        ),
+        default=dict,
+        help_text=(
+            "Texts of the `.gitignore` and `.aiassistignore` files among them: what "
+            "they leave out is then not asked for."
+        ),
     )
 
 
@@ -77,6 +130,19 @@ class SyncOutput(Shape):
         many=True, help_text="Files that are not kept; at most 200."
     )
     n_skipped = serializers.IntegerField()
+    skipped_reasons = ReasonOutput(many=True, help_text="All of them, most first.")
+
+
+class SyncStateOutput(Shape):
+    sync_id = serializers.CharField()
+    state = serializers.ChoiceField(SyncState.choices)
+    missing = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Paths that are still to be uploaded before the commit.",
+    )
+    job_id = serializers.CharField(
+        allow_null=True, help_text="Of its commit; null: not committed."
+    )
 
 
 class ReceivedOutput(Shape):
@@ -101,10 +167,17 @@ class PutOutput(Shape):
 
 class FileOutput(serializers.ModelSerializer[SourceFile]):
     bytes = serializers.IntegerField(source="n_bytes")
+    skipped = serializers.SerializerMethodField(
+        help_text="Why searches do not show it; empty: they do."
+    )
 
     class Meta:
         model = SourceFile
-        fields = ["path", "sha256", "bytes", "language", "updated_at"]
+        fields = ["path", "sha256", "bytes", "language", "updated_at", "skipped"]
+
+    def get_skipped(self, file: SourceFile) -> str:
+        objections: dict[str, str] = self.context.get("objections", {})
+        return file.skipped or objections.get(file.sha256, "")
 
 
 class FileTextOutput(Shape):
@@ -113,6 +186,9 @@ class FileTextOutput(Shape):
     bytes = serializers.IntegerField()
     language = serializers.CharField()
     updated_at = serializers.DateTimeField()
+    skipped = serializers.CharField(
+        allow_blank=True, help_text="Why searches do not show it; empty: they do."
+    )
     lines = serializers.IntegerField(help_text="Of the whole file.")
     start_line = serializers.IntegerField(help_text="1-based, inclusive.")
     end_line = serializers.IntegerField()
@@ -142,6 +218,9 @@ class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
     workspace_id = serializers.CharField()
     state = serializers.ChoiceField(JobState.choices)
     skipped = SkippedOutput(many=True, help_text="At most 200; n_skipped counts all.")
+    skipped_reasons = ReasonOutput(
+        many=True, help_text="Each reason and its number of files, most first."
+    )
     error = serializers.CharField(allow_blank=True)
 
     class Meta:
@@ -155,6 +234,7 @@ class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
             "chunks",
             "skipped",
             "n_skipped",
+            "skipped_reasons",
             "error",
             "created_at",
             "started_at",

@@ -10,6 +10,7 @@ urlpatterns = [
     path("workspaces", views.WorkspacesView.as_view(), name="api-workspaces"),
     path(_ONE, views.WorkspaceView.as_view(), name="api-workspace"),
     path(f"{_ONE}/sync", files.SyncsView.as_view(), name="api-sync"),
+    path(f"{_ONE}/sync/<str:sync_id>", files.SyncView.as_view(), name="api-sync-one"),
     path(
         f"{_ONE}/sync/<str:sync_id>/files",
         files.SyncFilesView.as_view(),
@@ -21,6 +22,7 @@ urlpatterns = [
         name="api-sync-commit",
     ),
     path(f"{_ONE}/archive", files.ArchiveView.as_view(), name="api-archive"),
+    path(f"{_ONE}/skipped", files.LeftOutView.as_view(), name="api-left-out"),
     path(f"{_ONE}/files", files.FilesView.as_view(), name="api-files"),
     path(f"{_ONE}/files/<path:path>", files.FileView.as_view(), name="api-file"),
     path(f"{_ONE}/jobs", views.JobsView.as_view(), name="api-jobs"),

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from aiassist.api.pagination import NewestFirst
 from aiassist.lib.db import release_connections
+from aiassist.lib.errors import ValidationFailed
 from billing.api.mixins import MeteredMixin
 from billing.ledger import Settlement
 from workspaces.access import get_job
@@ -20,6 +21,7 @@ from workspaces.api.serializers import (
     IndexJobOutput,
     SearchInput,
     SearchOutput,
+    WorkspaceChanges,
     WorkspaceInput,
     WorkspaceOutput,
 )
@@ -27,7 +29,7 @@ from workspaces.indexing.embedding import MODEL_NAME
 from workspaces.jobs import cancel_job
 from workspaces.models import IndexJob, Workspace
 from workspaces.search import search
-from workspaces.services import create_workspace, delete_workspace, rename_workspace
+from workspaces.services import change_workspace, create_workspace, delete_workspace
 
 _WORKSPACE = {
     "id": "workspace_6fQyN0dWJtC3kL8sVbX2Zp",
@@ -38,6 +40,9 @@ _WORKSPACE = {
     "bytes": 24117248,
     "generation": 3,
     "last_indexed_at": "2026-11-23T09:00:00Z",
+    "include": [],
+    "exclude": ["docs/"],
+    "use_gitignore": True,
 }
 _WORKSPACE_EXAMPLE = OpenApiExample("workspace", value=_WORKSPACE, response_only=True)
 _JOB_EXAMPLE = OpenApiExample(
@@ -51,6 +56,7 @@ _JOB_EXAMPLE = OpenApiExample(
         "chunks": 13011,
         "skipped": [{"path": "logo.png", "reason": "is binary by its name (.png)"}],
         "n_skipped": 1,
+        "skipped_reasons": [{"reason": "is binary by its name (.png)", "count": 1}],
         "error": "",
         "created_at": "2026-11-23T09:00:00Z",
         "started_at": "2026-11-23T09:00:01Z",
@@ -114,17 +120,40 @@ class WorkspaceView(WorkspaceAPIView):
     @extend_schema(
         operation_id="workspaces_update",
         tags=["Workspaces"],
-        summary="Rename a workspace",
-        request=WorkspaceInput,
+        summary="Rename a workspace, change its rules",
+        description=(
+            "Only what is sent changes. New rules hold for the stored files at once; "
+            "files that were left out before come with the next upload."
+        ),
+        request=WorkspaceChanges,
         responses={200: WorkspaceOutput, 404: UNKNOWN},
-        examples=[_WORKSPACE_EXAMPLE],
+        examples=[
+            OpenApiExample("name", value={"name": "django"}, request_only=True),
+            OpenApiExample(
+                "rules",
+                value={"exclude": ["docs/", "*.sql"], "include": ["vendor/ours/"]},
+                request_only=True,
+            ),
+            _WORKSPACE_EXAMPLE,
+        ],
     )
     def patch(self, request: Request, workspace_id: str) -> Response:
         workspace = self.get_workspace()
-        body = WorkspaceInput(data=request.data)
+        body = WorkspaceChanges(data=request.data)
         body.is_valid(raise_exception=True)
-        rename_workspace(workspace=workspace, name=body.validated_data["name"])
-        return Response(WorkspaceOutput(workspace).data)
+        if not body.validated_data:
+            raise ValidationFailed(
+                errors=[
+                    {
+                        "field": "name",
+                        "code": "required",
+                        "detail": "Send what shall change: name, include, exclude or "
+                        "use_gitignore.",
+                    }
+                ]
+            )
+        changed = change_workspace(workspace=workspace, **body.validated_data)
+        return Response(WorkspaceOutput(changed).data)
 
     @extend_schema(
         operation_id="workspaces_destroy",

@@ -30,9 +30,10 @@ from workspaces.indexing.generations import (
 from workspaces.indexing.keywords import passage_terms
 from workspaces.indexing.reuse import vectors_for
 from workspaces.indexing.splitting import split
-from workspaces.jobs import Skips, end_job
+from workspaces.jobs import end_job
 from workspaces.leases import Lease
 from workspaces.models import Blob, IndexJob, JobState, SourceFile, Workspace
+from workspaces.skips import FIELDS, Skips
 from workspaces.storage import unpack
 from workspaces.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text
 from workspaces.vectors.base import Point, PointPayload, VectorStore
@@ -68,7 +69,7 @@ class Manifest:
 
     @classmethod
     def of(cls, workspace: Workspace) -> "Manifest":
-        rows = SourceFile.objects.for_workspace(workspace)
+        rows = SourceFile.objects.for_workspace(workspace).searched()
         # Sorted here, as databases order by their own collations.
         return cls(dict(sorted(rows.values_list("path", "sha256").iterator())))
 
@@ -132,7 +133,7 @@ class IndexRun:
         self.salt = (
             INDEX_VERSION if self.reusable else f"{INDEX_VERSION}/{self.generation}"
         )
-        self.skips = Skips(list(job.skipped), job.n_skipped)
+        self.skips = Skips.of(job)
 
     def run(self) -> None:
         """Raise LeaseLost, StopRequested, TurnOver, or an AppError to try later."""
@@ -279,8 +280,7 @@ class IndexRun:
         self.guard()
         if _stop_wanted(self.job):
             raise StopRequested
-        self.job.skipped = self.skips.entries
-        self.job.n_skipped = self.skips.count
+        self.skips.store_in(self.job)
         self.job.heartbeat_at = now()
         self.job.save(
             update_fields=[
@@ -288,8 +288,7 @@ class IndexRun:
                 "files_done",
                 "chunks",
                 "attempts",
-                "skipped",
-                "n_skipped",
+                *FIELDS,
                 "heartbeat_at",
             ]
         )

@@ -1,13 +1,14 @@
 """Workspaces, their files, their index jobs."""
 
 from workspaces.models.chunk_embedding import ChunkEmbedding
+from workspaces.models.git_source import GitSource, PushDelivery
 from workspaces.models.index_job import (
     ACTIVE_STATES,
     FINAL_STATES,
     IndexJob,
     JobState,
 )
-from workspaces.models.source_file import Blob, SourceFile
+from workspaces.models.source_file import Blob, LeftOutFile, SourceFile
 from workspaces.models.sync import Sync, SyncEntry, SyncState
 from workspaces.models.workspace import (
     Tombstone,
@@ -21,8 +22,11 @@ __all__ = [
     "FINAL_STATES",
     "Blob",
     "ChunkEmbedding",
+    "GitSource",
     "IndexJob",
     "JobState",
+    "LeftOutFile",
+    "PushDelivery",
     "SourceFile",
     "Sync",
     "SyncEntry",

@@ -51,6 +51,7 @@ class IndexJobQuerySet(models.QuerySet["IndexJob"]):
             workspace=models.OuterRef("workspace")
         )
         return self.filter(
+            Q(fetching=False),
             Q(not_before=None) | Q(not_before__lte=moment),
             Q(workspace__lease_until=None) | Q(workspace__lease_until__lt=moment),
             Q(state=JobState.RUNNING)
@@ -75,6 +76,9 @@ class IndexJob(models.Model):
         max_length=16, choices=JobState.choices, default=JobState.QUEUED
     )
     rebuild = models.BooleanField(default=False)  # do not trust what is there
+    # Asked for by an import, whose code comes first: nobody joins it meanwhile.
+    imported = models.BooleanField(default=False)
+    fetching = models.BooleanField(default=False)  # its code is still on the way
     generation = models.PositiveBigIntegerField(null=True)  # None: never started
     # zstd JSON [[path, sha256], …] in path order, as of the start; gone at the end.
     manifest = models.BinaryField(null=True)
@@ -84,6 +88,7 @@ class IndexJob(models.Model):
     chunks = models.PositiveIntegerField(default=0)
     skipped = models.JSONField(default=list)  # [{path, reason}], at most MAX_SKIPPED
     n_skipped = models.PositiveIntegerField(default=0)
+    skipped_reasons = models.JSONField(default=list)  # [{reason, count}], most first
     error = models.TextField(blank=True, default="")  # a sentence for people
     # Times taken by a worker that has not come back in order since.
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -124,8 +129,13 @@ class IndexJob(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["workspace"],
-                condition=Q(state="queued"),
+                condition=Q(state="queued", imported=False),
                 name="job_one_queued_per_workspace",
+            ),
+            models.UniqueConstraint(
+                fields=["workspace"],
+                condition=Q(state="queued", fetching=True),
+                name="job_one_fetching_per_workspace",
             ),
             models.CheckConstraint(
                 condition=Q(state__in=JobState.values), name="job_state_known"

@@ -32,7 +32,7 @@ class SyncQuerySet(models.QuerySet["Sync"]):
 
 
 class Sync(models.Model):
-    """A manifest waiting for its files; its entries are `SyncEntry` rows."""
+    """A manifest waiting for its files; what they change are `SyncEntry` rows."""
 
     LIFETIME = timedelta(hours=24)
 
@@ -42,8 +42,11 @@ class Sync(models.Model):
         max_length=16, choices=SyncState.choices, default=SyncState.OPEN
     )
     delete_missing = models.BooleanField()
+    # zstd JSON {path: sha256} of everything it names; gone when it is over.
+    manifest = models.BinaryField(null=True)
     skipped = models.JSONField(default=list)  # [{path, reason}], bounded
     n_skipped = models.PositiveIntegerField(default=0)
+    skipped_reasons = models.JSONField(default=list)  # [{reason, count}]
     job = models.ForeignKey(
         "workspaces.IndexJob", models.SET_NULL, null=True, related_name="+"
     )
@@ -72,7 +75,7 @@ class Sync(models.Model):
 
 
 class SyncEntry(models.Model):
-    """One file of a manifest. Its rows go when the sync is over."""
+    """One file that a sync changes. Its rows go when the sync is over."""
 
     sync = models.ForeignKey(Sync, models.CASCADE, related_name="entries")
     path = models.CharField(max_length=1024)

@@ -59,6 +59,10 @@ class Workspace(models.Model):
     n_files = models.PositiveIntegerField(default=0)
     n_chunks = models.PositiveIntegerField(default=0)
     n_bytes = models.PositiveBigIntegerField(default=0)
+    # What its owner wants in and out, as patterns of .gitignore; see `rules`.
+    include = models.JSONField(default=list, blank=True)
+    exclude = models.JSONField(default=list, blank=True)
+    use_gitignore = models.BooleanField(default=True)
     # Who may write this workspace's points now; one at a time.
     lease_token = models.CharField(max_length=64, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)  # None: free
