@@ -88,7 +88,7 @@ class SkippedOutput(Shape):
     reason = serializers.CharField(help_text="A sentence: why it is left out.")
 
 
-class ReasonOutput(Shape):
+class SkipReasonOutput(Shape):
     reason = serializers.CharField()
     count = serializers.IntegerField(help_text="Files left out for it.")
 
@@ -130,7 +130,7 @@ class SyncOutput(Shape):
         many=True, help_text="Files that are not kept; at most 200."
     )
     n_skipped = serializers.IntegerField()
-    skipped_reasons = ReasonOutput(many=True, help_text="All of them, most first.")
+    skipped_reasons = SkipReasonOutput(many=True, help_text="All of them, most first.")
 
 
 class SyncStateOutput(Shape):
@@ -218,7 +218,7 @@ class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
     workspace_id = serializers.CharField()
     state = serializers.ChoiceField(JobState.choices)
     skipped = SkippedOutput(many=True, help_text="At most 200; n_skipped counts all.")
-    skipped_reasons = ReasonOutput(
+    skipped_reasons = SkipReasonOutput(
         many=True, help_text="Each reason and its number of files, most first."
     )
     error = serializers.CharField(allow_blank=True)
