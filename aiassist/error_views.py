@@ -37,7 +37,7 @@ def _answer(request: HttpRequest, status: int) -> HttpResponse:
             "code": code,
         }
         return JsonResponse({"type": "error", "error": error}, status=status)
-    if request.path.startswith("/v1/"):
+    if request.path.startswith(("/v1/", "/v1beta/")):
         kind = "invalid_request_error" if status < 500 else "server_error"
         error = {"message": detail, "type": kind, "param": None, "code": code}
         return JsonResponse({"error": error}, status=status)

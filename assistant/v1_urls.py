@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from assistant.api import anthropic_views
+from assistant.api import anthropic_views, tabby_views
 from assistant.api import v1_views as views
 
 urlpatterns = [
@@ -14,6 +14,9 @@ urlpatterns = [
         views.V1ChatCompletionsView.as_view(),
         name="v1-chat-completions",
     ),
+    path("completions", views.V1CompletionsView.as_view(), name="v1-completions"),
+    path("health", tabby_views.TabbyHealthView.as_view(), name="v1-health"),
+    path("events", tabby_views.TabbyEventsView.as_view(), name="v1-events"),
     path("messages", anthropic_views.V1MessagesView.as_view(), name="v1-messages"),
     path(
         "messages/count_tokens",

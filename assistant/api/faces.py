@@ -63,29 +63,32 @@ class FaceView(WireView):
     def errors(self) -> Any:
         return self.face
 
-    async def answer(self, request: Request) -> Response | StreamingHttpResponse:
+    async def answer(
+        self, request: Request, face: Face | None = None
+    ) -> Response | StreamingHttpResponse:
         """Answer as the face says, at once or streamed."""
+        face = face or self.face
         headers = {name.lower(): value for name, value in request.headers.items()}
-        wanted = self.face.read(body_of(request.data), headers)
+        wanted = face.read(body_of(request.data), headers)
         turn = await open_turn(wanted.ask(**self.call()))
         if not wanted.stream:
-            return await self._at_once(turn, wanted)
+            return await self._at_once(turn, wanted, face)
         await turn.head_start(HEAD_START_SECONDS)
 
         def render(turn: Turn) -> AsyncGenerator[bytes, None]:
-            return written(turn, self.face.writer(turn, wanted))
+            return written(turn, face.writer(turn, wanted))
 
         return cast(
             StreamingHttpResponse, _with_route(stream_response(turn, render), turn)
         )
 
-    async def _at_once(self, turn: Turn, wanted: Wanted) -> Response:
+    async def _at_once(self, turn: Turn, wanted: Wanted, face: Face) -> Response:
         try:
             deltas = await turn.collect()
         except AppError as error:
             error.details.setdefault("headers", turn.limit_headers())
             raise
-        body = self.face.whole(turn, deltas, wanted)
+        body = face.whole(turn, deltas, wanted)
         response = Response(body, headers=turn.admission.limits.headers())
         return cast(Response, _with_route(response, turn))
 

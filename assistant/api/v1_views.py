@@ -19,6 +19,7 @@ from assistant.api.faces import FaceView, WireView
 from assistant.catalogue import Offer, find_offer, offers_for
 from assistant.faces.base import Face
 from assistant.faces.chat import ChatFace
+from assistant.faces.completions import CompletionsFace, face_of
 from assistant.gateway.context import context_size
 from billing.models import Tier
 from billing.selectors import tier_of
@@ -130,6 +131,42 @@ class V1ChatCompletionsView(FaceView):
     )
     async def post(self, request: Request) -> Response | StreamingHttpResponse:
         return await self.answer(request)
+
+
+class V1CompletionsView(FaceView):
+    face: ClassVar[Face] = CompletionsFace()
+
+    @extend_schema(
+        tags=["OpenAI-compatible"],
+        operation_id="v1_completions_create",
+        summary="Continue a text, or fill in code at a cursor",
+        description=(
+            "OpenAI's completions; with `suffix` the code between both is filled in. "
+            "Models trained for that are shown the marks of their family. The body of "
+            "Tabby's plugins (`language`, `segments`) is taken too."
+        ),
+        request=OpenApiTypes.OBJECT,
+        responses={
+            (200, "application/json"): OpenApiTypes.OBJECT,
+            (200, "text/event-stream"): OpenApiResponse(
+                OpenApiTypes.STR, description="With `stream`: chunks, then [DONE]."
+            ),
+        },
+        examples=[
+            OpenApiExample(
+                "Request",
+                value={
+                    "model": "auto",
+                    "prompt": "def add(a, b):\n    return ",
+                    "suffix": "\n",
+                    "max_tokens": 64,
+                },
+                request_only=True,
+            )
+        ],
+    )
+    async def post(self, request: Request) -> Response | StreamingHttpResponse:
+        return await self.answer(request, face_of(request.data))
 
 
 def _model_body(offer: Offer, tier: Tier) -> dict[str, Any]:

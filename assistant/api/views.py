@@ -39,6 +39,7 @@ from assistant.catalogue import Offer, offers_for
 from assistant.conversations import delete_conversation, get_conversation
 from assistant.gateway import prompts
 from assistant.gateway.context import context_size
+from assistant.gateway.fim import Cursor
 from assistant.gateway.open import open_turn
 from assistant.gateway.plan import Ask, Options
 from assistant.gateway.turn import Turn
@@ -194,9 +195,8 @@ class CompleteView(AnswerView):
     input_class = CompleteInput
 
     def prompt_of(self, data: dict[str, Any]) -> prompts.Prompt:
-        return prompts.complete(
-            data["prefix"], data["suffix"], data["language"], data["path"]
-        )
+        cursor = Cursor(data["prefix"], data["suffix"], data["language"], data["path"])
+        return prompts.complete(cursor)
 
     @_answer_schema(
         "Complete code at the cursor",

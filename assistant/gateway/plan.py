@@ -17,6 +17,7 @@ from assistant.catalogue import (
 from assistant.conversations import ask_in, get_conversation, history_of
 from assistant.errors import UnsupportedParameter
 from assistant.gateway.context import Assembled, assemble, context_size
+from assistant.gateway.fim import raw_prompt, stops_of
 from assistant.gateway.natives import with_passages
 from assistant.gateway.notices import index_hint, why_extractive
 from assistant.gateway.prompts import Prompt, chat
@@ -91,16 +92,18 @@ class Ready:
     def request_for(self, offer: Offer) -> ChatRequest:
         """Return what this model is asked."""
         plan, options = self.plan, self.plan.ask.options
+        raw = self.raw_for(offer)
         return ChatRequest(
             model=offer.upstream_name,
             messages=self.assembled.messages,
             max_tokens=self.assembled.max_tokens,
             temperature=options.temperature,
             top_p=options.top_p,
-            stop=options.stop,
+            stop=(*options.stop, *stops_of(offer.name)) if raw else options.stop,
             tools=options.tools,
             extra=options.extra,
             native=self._native_for(offer),
+            raw=raw,
             feature=plan.ask.feature,
             question=plan.prompt.question,
             passages=self.assembled.passages,
@@ -108,6 +111,13 @@ class Ready:
             notice=plan.notice,
             hint=index_hint(plan.workspace),
         )
+
+    def raw_for(self, offer: Offer) -> str:
+        """Return the prompt in the marks of the model's family; "" without any."""
+        cursor = self.plan.prompt.cursor
+        if cursor is None or not PROVIDERS[offer.provider].takes_raw():
+            return ""
+        return raw_prompt(offer.name, cursor, self.assembled.passages)
 
     def _native_for(self, offer: Offer) -> Native | None:
         native = self.plan.ask.options.native

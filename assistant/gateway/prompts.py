@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from assistant.gateway.fim import Cursor
 from assistant.passages import Passage
 from assistant.providers.base import ChatMessage, Role
 
@@ -44,6 +45,7 @@ class Prompt:
     question: str  # what the search looks for
     system: str = ""
     code: str = ""  # given by the user to be explained
+    cursor: Cursor | None = None  # where code is to be filled in
 
 
 def chat(message: str, history: Sequence[ChatMessage] = ()) -> Prompt:
@@ -86,17 +88,20 @@ def generate(instruction: str, language: str, context: str) -> Prompt:
     )
 
 
-def complete(prefix: str, suffix: str, language: str, path: str) -> Prompt:
-    where = f" in {json.dumps(path)}" if path else ""
+def complete(cursor: Cursor) -> Prompt:
+    where = f" in {json.dumps(cursor.path)}" if cursor.path else ""
+    what = f"{cursor.language} code" if cursor.language else "text"
     ask = (
-        f"Complete the {language} code{where} at the cursor.\n\n"
-        f"Prefix:\n{fenced(prefix, language)}\n\nSuffix:\n{fenced(suffix, language)}"
+        f"Complete the {what}{where} at the cursor.\n\n"
+        f"Prefix:\n{fenced(cursor.prefix, cursor.language)}\n\n"
+        f"Suffix:\n{fenced(cursor.suffix, cursor.language)}"
     )
     return Prompt(
         history=(),
         final=(ChatMessage("user", ask),),
-        question=prefix[-1000:],
+        question=cursor.prefix[-1000:],
         system=_COMPLETE,
+        cursor=cursor,
     )
 
 

@@ -253,6 +253,8 @@ class Turn:
         async with aclosing(stream) as deltas:
             async for delta in deltas:
                 self._heard.note(delta)
+                if bare and self.ready.raw_for(self.route.offer):
+                    bare = None  # shown a cursor, models answer with nothing but code
                 if bare:
                     delta = replace(delta, text=bare.feed(delta.text))
                 await self._show(delta)

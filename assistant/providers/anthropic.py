@@ -50,6 +50,9 @@ class AnthropicProvider:
     def is_configured(self) -> bool:
         return bool(settings.ANTHROPIC_API_KEY)
 
+    def takes_raw(self) -> bool:
+        return False
+
     async def models(self) -> Sequence[str]:
         """The catalogue's rows say which models are offered, and their prices."""
         return ()

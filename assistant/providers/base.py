@@ -40,6 +40,9 @@ class ChatRequest:
     # has the like (tool_choice, response_format, reasoning_effort …), else dropped.
     extra: JsonObject = field(default_factory=dict)
     native: "Native | None" = None  # the client's own body, for a vendor of that wire
+    # The prompt with the marks of the model's family around a cursor, for providers
+    # that continue a text; "" to be asked in `messages` alone.
+    raw: str = ""
     # What the extractive provider answers from.
     feature: str = "basic_chat"
     question: str = ""
@@ -97,6 +100,9 @@ class Provider(Protocol):
 
     def is_configured(self) -> bool:
         """Tell whether the operator set what this provider needs."""
+
+    def takes_raw(self) -> bool:
+        """Tell whether it continues a text as it stands, besides chatting."""
 
     async def models(self) -> Sequence[str]:
         """Names that the provider offers right now; [] when it does not answer."""

@@ -37,6 +37,9 @@ class ExtractiveProvider:
     def is_configured(self) -> bool:
         return True
 
+    def takes_raw(self) -> bool:
+        return False
+
     async def models(self) -> Sequence[str]:
         return ("extractive",)
 

@@ -57,6 +57,9 @@ class GoogleProvider:
     def is_configured(self) -> bool:
         return bool(settings.GOOGLE_API_KEY)
 
+    def takes_raw(self) -> bool:
+        return False
+
     async def models(self) -> Sequence[str]:
         """The catalogue's rows say which models are offered, and their prices."""
         return ()

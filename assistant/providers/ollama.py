@@ -37,13 +37,19 @@ class OllamaProvider:
     def is_configured(self) -> bool:
         return bool(settings.OLLAMA_URL)
 
+    def takes_raw(self) -> bool:
+        return True
+
     async def models(self) -> Sequence[str]:
         """What the server has pulled; [] when it is away."""
         return await listing.names(_destination())
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         reader = _Reader()
-        async with post(_destination(), "api/chat", body_of(request)) as answer:
+        path, body = "api/chat", body_of(request)
+        if request.raw:
+            path, body = "api/generate", _raw_body(request, body["options"])
+        async with post(_destination(), path, body) as answer:
             async with aclosing(ndjson(answer)) as events:
                 async for event in events:
                     yield reader.read(event)
@@ -62,7 +68,8 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
 
     `num_ctx` must hold prompt and answer: Ollama cuts the prompt silently beyond it.
     """
-    n_prompt = sum(count_tokens(message.content) for message in request.messages)
+    texts = [request.raw] if request.raw else [m.content for m in request.messages]
+    n_prompt = sum(map(count_tokens, texts))
     options: dict[str, Any] = {
         "num_predict": request.max_tokens,
         "num_ctx": max(4096, (n_prompt * 5 // 4 + request.max_tokens + 1023) & ~1023),
@@ -93,6 +100,17 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
     return body
 
 
+def _raw_body(request: ChatRequest, options: dict[str, Any]) -> dict[str, Any]:
+    """Ask to continue a text: without Ollama's own template around it."""
+    return {
+        "model": request.model,
+        "prompt": request.raw,
+        "raw": True,
+        "stream": True,
+        "options": options,
+    }
+
+
 def _format(response_format: dict[str, Any]) -> object:
     """Translate OpenAI's response_format; None where plain text is wanted."""
     match response_format.get("type"):
@@ -119,7 +137,7 @@ class _Reader:
         first, self.n_calls = self.n_calls, self.n_calls + len(calls)
         self.finished = event.get("done") is True
         return Delta(
-            text=text_of(message.get("content")),
+            text=text_of(message.get("content")) or text_of(event.get("response")),
             tool_calls=tuple(_tool_call(first + i, c) for i, c in enumerate(calls)),
             reasoning=text_of(message.get("thinking")),
             finish_reason=self._reason(event) if self.finished else "",

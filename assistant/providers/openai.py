@@ -3,7 +3,7 @@
 Source: https://platform.openai.com/docs/api-reference/chat/streaming
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +11,12 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from aiassist.lib.egress import Destination
-from assistant.errors import ProviderMalformed, ProviderUnavailable
+from assistant.errors import (
+    ProviderMalformed,
+    ProviderMisconfigured,
+    ProviderRejected,
+    ProviderUnavailable,
+)
 from assistant.providers.base import ChatMessage, ChatRequest, Delta, Usage
 from assistant.providers.listing import Listing
 from assistant.providers.wire import (
@@ -37,6 +42,9 @@ class OpenAIProvider:
     def is_configured(self) -> bool:
         return bool(settings.OPENAI_API_KEY)
 
+    def takes_raw(self) -> bool:
+        return not _is_openai()
+
     async def models(self) -> Sequence[str]:
         """What a compatible server says that it serves.
 
@@ -46,13 +54,38 @@ class OpenAIProvider:
         return () if _is_openai() else await listing.names(_destination())
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
+        if request.raw:
+            try:
+                async with aclosing(self._continued(request)) as deltas:
+                    async for delta in deltas:
+                        yield delta
+                return
+            except (ProviderMisconfigured, ProviderRejected):
+                # Refused before a token: many compatible servers only chat.
+                pass
+        async with aclosing(
+            self._read("chat/completions", body_of(request), delta_of)
+        ) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    def _continued(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
+        """Have a text continued as it stands."""
+        body = body_of(request) | {"prompt": request.raw}
+        for name in ("messages", "tools"):
+            body.pop(name, None)
+        return self._read("completions", body, completion_delta_of)
+
+    async def _read(
+        self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Delta]
+    ) -> AsyncGenerator[Delta, None]:
         finished = False
-        async with post(_destination(), "chat/completions", body_of(request)) as answer:
+        async with post(_destination(), path, body) as answer:
             async with aclosing(sse_data(answer)) as events:
                 async for event in events:
                     if event is None:
                         break
-                    delta = delta_of(event)
+                    delta = read(event)
                     finished = finished or bool(delta.finish_reason)
                     yield delta
         if not finished:
@@ -102,6 +135,19 @@ def delta_of(event: dict[str, Any]) -> Delta:
         tool_calls=tuple(objects(delta.get("tool_calls"))),
         reasoning=text_of(extra.get("reasoning_content") or extra.get("reasoning")),
         extra=extra,
+        finish_reason=_finish_reason(text_of(choice.get("finish_reason"))),
+        usage=_usage(usage) if usage else None,
+    )
+
+
+def completion_delta_of(event: dict[str, Any]) -> Delta:
+    """Read one chunk of a continued text."""
+    if event.get("error"):
+        raise ProviderUnavailable(provider="openai")
+    usage = mapping(event.get("usage"))
+    choice = next(iter(objects(event.get("choices"))), {})
+    return Delta(
+        text=text_of(choice.get("text")),
         finish_reason=_finish_reason(text_of(choice.get("finish_reason"))),
         usage=_usage(usage) if usage else None,
     )

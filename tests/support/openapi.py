@@ -48,6 +48,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "model": "auto",
         "messages": [{"role": "user", "content": "What is 1?"}],
     },
+    "POST /v1/completions": {"model": "auto", "prompt": "x = "},
+    "POST /v1/events": {"type": "view"},
     "POST /v1/messages": {
         "model": "auto",
         "max_tokens": 99,
@@ -61,6 +63,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 # Bodies whose members the document does not name, and what ids they may hold.
 FREE_FORM: dict[str, tuple[str, ...]] = {
     "POST /v1/chat/completions": ("workspace_id",),
+    "POST /v1/completions": ("workspace_id",),
+    "POST /v1/events": (),
     "POST /v1/messages": ("workspace_id",),
     "POST /v1/messages/count_tokens": (),
 }
