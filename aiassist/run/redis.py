@@ -2,14 +2,17 @@
 
 It runs under a shell that reads a pipe whose other end only we hold. When we end,
 kill -9 included, the pipe closes and the shell stops Redis, on Linux and macOS
-alike.
+alike. When Redis ends before us it is started again on the same port with the same
+file, so that nobody has to be told a new address.
 """
 
 import secrets
 import shutil
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,14 +28,24 @@ kill $watch 2>/dev/null
 """
 
 
+# Between two starts, growing twofold from the first to the last.
+_FIRST_PAUSE_SECONDS, _LAST_PAUSE_SECONDS = 0.5, 30.0
+# One that has run for so long was sound: the pauses begin anew.
+_SOUND_SECONDS = 60.0
+
+
 class PrivateRedis:
-    """Started with `start()`, which does not wait; `wait()` does."""
+    """Started with `start()`, which does not wait; `wait()` does.
+
+    `keep()` starts it again whenever it ends, until `stop()`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._password = _kept_password(folder)
+        self._stopping = threading.Event()
 
     @property
     def url(self) -> str:
@@ -70,8 +83,43 @@ class PrivateRedis:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def keep(self, say: Callable[[str], None]) -> None:
+        """Watch it in a thread and start it again when it ends; `say` tells of it."""
+        threading.Thread(
+            target=self._keep, args=(say,), name="redis", daemon=True
+        ).start()
+
+    def _keep(self, say: Callable[[str], None]) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while (process := self._process) is not None:
+            began = time.monotonic()
+            process.wait()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > _SOUND_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            say(f"The private Redis ended by itself; it starts again in {pause:g} s.")
+            if self._stopping.wait(pause):
+                return
+            pause = min(2 * pause, _LAST_PAUSE_SECONDS)
+            self._start_again(process, say)
+
+    def _start_again(
+        self, ended: "subprocess.Popen[bytes]", say: Callable[[str], None]
+    ) -> None:
+        if ended.stdin is not None:
+            ended.stdin.close()  # whatever is left of it ends, too
+        self.start()
+        try:
+            self.wait()
+        except Refused as refusal:
+            say(str(refusal))
+        else:
+            say("The private Redis runs again; nothing of it was lost.")
+
     def stop(self, *, seconds: float = 10.0) -> None:
         """Let it write its file and end."""
+        self._stopping.set()
         if self._process is None or self._process.stdin is None:
             return
         self._process.stdin.close()

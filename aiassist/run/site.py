@@ -49,6 +49,7 @@ def serve(
     _bring_schema_up_to_date(say)
     if redis is not None:
         redis.wait()
+        redis.keep(say)
 
     # Both need Django to be set up.
     from aiassist.asgi import application  # noqa: PLC0415

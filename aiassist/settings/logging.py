@@ -10,7 +10,8 @@ LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", among=("DEBUG", "INFO", "WARNING", "
 def logging_config(*, lines: str, access: str = LOG_LEVEL) -> dict[str, Any]:
     """Return LOGGING: `lines` is "JsonLines" or "ReadableLines".
 
-    `access` is the level of uvicorn's access lines, which are INFO.
+    `access` is the level of uvicorn's own lines: its start and stop, and one for
+    each request, all of them INFO.
     """
     return {
         "version": 1,
@@ -41,7 +42,7 @@ def logging_config(*, lines: str, access: str = LOG_LEVEL) -> dict[str, Any]:
             "django.request": {"level": "ERROR"},
             # SQL holds values.
             "django.db.backends": {"level": "WARNING"},
-            "uvicorn": {"level": "INFO", "handlers": [], "propagate": True},
+            "uvicorn": {"level": access, "handlers": [], "propagate": True},
             "uvicorn.access": {
                 "level": access,
                 "handlers": [],

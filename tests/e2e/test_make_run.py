@@ -1,6 +1,7 @@
 """`make run`: starts on nothing, refuses politely, stops all that it started."""
 
 import os
+import re
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -9,9 +10,12 @@ from pathlib import Path
 import httpx2
 import psutil  # type: ignore[import-untyped]
 import pytest
+import redis
+from celery import Celery
 
 from tests.support.ports import free_port, wait_for
 from tests.support.processes import Process, python
+from tests.support.redis import RedisServer
 
 pytestmark = pytest.mark.e2e
 
@@ -19,7 +23,7 @@ pytestmark = pytest.mark.e2e
 class Copy:
     """One copy of the embedded platform on a port and a folder of its own."""
 
-    def __init__(self, home: Path, folder: Path, port: int) -> None:
+    def __init__(self, home: Path, folder: Path, port: int, **env: str) -> None:
         self.port = port
         self.folder = folder
         kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
@@ -31,6 +35,7 @@ class Copy:
                 "PORT": str(port),
                 "DATA_DIR": str(folder),
                 "OLLAMA_URL": "http://127.0.0.1:9",
+                **env,
             },
         )
 
@@ -41,6 +46,17 @@ class Copy:
 
     def get(self, path: str) -> httpx2.Response:
         return httpx2.get(f"http://127.0.0.1:{self.port}{path}", timeout=10)
+
+    def is_well(self) -> bool:
+        """Tell whether database, Redis, worker and vectors are up."""
+        parts = self.get("/health/detailed").json()["dependencies"]
+        return all(part["status"] == "up" for part in parts.values())
+
+    def redis(self) -> redis.Redis:
+        """Return a client of its private Redis."""
+        config = (self.folder / "redis" / "redis.conf").read_text()
+        port, password = re.findall(r"^(?:port|requirepass) (.+)$", config, re.M)
+        return redis.Redis(port=int(port), password=password)
 
     def servers(self) -> list[psutil.Process]:
         """Return its private Redis."""
@@ -78,12 +94,9 @@ def test_it_serves_works_and_says_what_to_do_next(copy: Copy):
         assert f"http://127.0.0.1:{copy.port}{path}" in said
     assert copy.get("/").status_code == 200
     assert copy.get("/mailbox/").status_code == 200
-
-    def all_up() -> bool:
-        parts = copy.get("/health/detailed").json()["dependencies"]
-        return all(part["status"] == "up" for part in parts.values())
-
-    wait_for(all_up, seconds=20, what="database, redis, worker and vectors")
+    assert copy.get("/static/css/tokens.css").status_code == 200
+    wait_for(copy.is_well, seconds=20, what="database, redis, worker and vectors")
+    assert "Warning" not in copy.process.output
 
 
 def test_a_second_copy_on_the_same_data_is_refused(copy: Copy, home: Path):
@@ -109,12 +122,55 @@ def test_it_stops_what_it_started_and_keeps_the_data(copy: Copy, number: int):
     copy.process.signal(number)
 
     assert copy.process.wait(seconds=20) == 0
-    assert "Everything is kept" in copy.process.output
+    assert copy.process.output.endswith(
+        "\nStopping: letting the work in hand finish …\n"
+        "Stopped. Everything is kept; 'make run' goes on from here.\n"
+    )
+    assert "uvicorn" not in copy.process.output
     psutil.wait_procs(servers, timeout=5)
     assert not any(server.is_running() for server in servers)
     with sqlite3.connect(copy.folder / "db.sqlite3") as database:
         (n_tiers,) = database.execute("SELECT count(*) FROM billing_tier").fetchone()
     assert n_tiers == 3
+
+
+def test_a_private_redis_that_dies_is_started_again_with_its_data(copy: Copy):
+    with copy.redis() as client:
+        client.config_set("appendfsync", "always")
+        client.set("kept", "yes")
+        (server,) = copy.servers()
+
+        server.kill()
+
+        copy.process.wait_for_output("The private Redis runs again", seconds=15)
+        assert "The private Redis ended by itself" in copy.process.output
+        assert client.get("kept") == b"yes"
+    wait_for(copy.is_well, seconds=20, what="every part to be up again")
+    assert copy.get("/health").status_code == 200
+
+
+def test_an_outside_redis_is_used_and_its_tasks_are_worked_off(home: Path):
+    outside = RedisServer().start()
+    copy = Copy(home, home / "outside", free_port(), REDIS_URL=outside.url)
+    try:
+        copy.up()
+        assert copy.servers() == []
+        with outside.client() as client:
+            wait_for(lambda: client.exists("workers:alive"), what="the worker")
+            # It comes back empty, as a Redis without a file does.
+            outside.kill()
+            outside.start()
+            with Celery(broker=outside.url) as sender:
+                sender.send_task("accounts.tidy", queue="default")
+            assert client.llen("default") + client.hlen("unacked") > 0
+
+            def worked_off() -> bool:
+                return not client.llen("default") and not client.hlen("unacked")
+
+            wait_for(worked_off, seconds=40, what="the worker to take the task")
+    finally:
+        copy.process.stop()
+        outside.stop()
 
 
 def test_nothing_is_left_when_it_is_killed(copy: Copy):
