@@ -5,8 +5,19 @@ Source: https://docs.celeryq.dev/en/stable/userguide/configuration.html
 
 from aiassist import env
 
-CELERY_BROKER_URL = env.url(
-    "REDIS_URL", "redis://127.0.0.1:6379/0", schemes=("redis", "rediss", "unix")
+
+def broker_url(redis_url: str) -> str:
+    """Return a Redis address in Celery's words, which differ for a socket."""
+    if not redis_url.startswith("unix://"):
+        return redis_url
+    place = redis_url.removeprefix("unix").replace("db=", "virtual_host=")
+    return f"redis+socket{place}"
+
+
+CELERY_BROKER_URL = broker_url(
+    env.url(
+        "REDIS_URL", "redis://127.0.0.1:6379/0", schemes=("redis", "rediss", "unix")
+    )
 )
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
