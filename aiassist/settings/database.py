@@ -19,6 +19,9 @@ def postgres(*, pool_max: int = 10) -> dict[str, Any]:
     config: dict[str, Any] = dict(dj_database_url.parse(url))
     config["ENGINE"] = "django_prometheus.db.backends.postgresql"
     config["CONN_MAX_AGE"] = 0  # the pool keeps connections, not the thread
+    # A connection is tried when it is taken, so that a restart of the server costs
+    # no answers.
+    config["CONN_HEALTH_CHECKS"] = True
     config.setdefault("OPTIONS", {})["pool"] = {
         "min_size": 1,
         "max_size": env.integer("DATABASE_POOL_SIZE", pool_max, least=1, most=200),
