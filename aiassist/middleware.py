@@ -1,18 +1,22 @@
 """What every answer carries: a request id and the headers Django has no setting for."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, BinaryIO
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware as DjangoCommonMiddleware
+from whitenoise.middleware import WhiteNoiseFileResponse, WhiteNoiseMiddleware
 
 from aiassist.lib.ids import new_id
 from aiassist.lib.request_ids import current_request_id
 
 # Probes and scrapers call by IP address, which no ALLOWED_HOSTS can name.
 _PROBES = ("/health", "/health/detailed", "/metrics")
+_PIECE_BYTES = 64 * 1024  # of a static file, read at once
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 SECURITY_HEADERS = {
@@ -94,3 +98,26 @@ class CommonMiddleware(DjangoCommonMiddleware):
         if request.path in _PROBES:
             return None
         return super().process_request(request)
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
+    """WhiteNoise, whose answers an ASGI server can send without a thread of its own.
+
+    Django would read a whole file at once and warn of it.
+    """
+
+    @staticmethod
+    def serve(static_file: Any, request: HttpRequest) -> WhiteNoiseFileResponse:
+        response = WhiteNoiseMiddleware.serve(static_file, request)
+        if isinstance(request, ASGIRequest):
+            response.streaming_content = _in_threads(response.file_to_stream)
+        return response
+
+
+async def _in_threads(file: BinaryIO | None) -> AsyncIterator[bytes]:
+    """Read a file without holding up the event loop; None: there is no body."""
+    if file is None:
+        return
+    read = sync_to_async(file.read, thread_sensitive=False)
+    while piece := await read(_PIECE_BYTES):
+        yield piece

@@ -1,8 +1,11 @@
 """Every answer carries a request id and the security headers."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.test import AsyncClient, Client
 
 from aiassist.lib.request_ids import current_request_id
@@ -92,3 +95,43 @@ def test_a_listed_origin_may_call_the_api_and_others_may_not(
     assert "Access-Control-Allow-Credentials" not in ours
     assert "Access-Control-Allow-Origin" not in foreign
     assert "Access-Control-Allow-Origin" not in page
+
+
+async def read(answer: Any) -> bytes:
+    return b"".join([piece async for piece in answer.streaming_content])
+
+
+async def test_a_static_file_is_sent_whole_and_without_a_warning(
+    async_client: AsyncClient,
+):
+    file = Path(finders.find("css/tokens.css") or "")
+
+    answer = await async_client.get("/static/css/tokens.css")
+
+    assert answer.is_async  # else Django reads it at once, and warns
+    assert await read(answer) == file.read_bytes()
+    answer.close()
+
+
+async def test_an_unchanged_static_file_has_no_body(async_client: AsyncClient):
+    first = await async_client.get("/static/css/tokens.css")
+    first.close()
+
+    again = await async_client.get(
+        "/static/css/tokens.css",
+        headers={"If-Modified-Since": first["Last-Modified"]},
+    )
+
+    assert again.status_code == 304
+
+
+async def test_a_part_of_a_static_file_is_that_part(async_client: AsyncClient):
+    file = Path(finders.find("css/tokens.css") or "")
+
+    answer = await async_client.get(
+        "/static/css/tokens.css", headers={"Range": "bytes=2-9"}
+    )
+
+    assert answer.status_code == 206
+    assert await read(answer) == file.read_bytes()[2:10]
+    answer.close()
