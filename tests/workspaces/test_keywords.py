@@ -5,7 +5,12 @@ import sys
 
 import pytest
 
-from workspaces.indexing.keywords import passage_terms, query_terms, split_identifier
+from workspaces.indexing.keywords import (
+    passage_terms,
+    query_terms,
+    split_identifier,
+    stem,
+)
 from workspaces.vectors.base import SparseVector
 
 
@@ -68,3 +73,22 @@ def test_indices_are_unique_u32_and_the_same_in_every_process():
     assert other.stdout.strip() == str(vector.indices)
     assert len(set(vector.indices)) == len(vector.indices)
     assert all(0 <= index < 2**32 for index in vector.indices)
+
+
+@pytest.mark.parametrize("query", ["parse", "parses", "parsed", "parsing"])
+def test_a_verb_is_found_in_any_of_its_forms(query):
+    assert overlap(query, passage_terms("def parse_header(): ...", "", "")) > 0
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("stopped", "stop"),
+        ("queries", "query"),
+        ("class", "clas"),
+        ("tls", "tls"),
+        ("red", "red"),
+    ],
+)
+def test_an_ending_goes_only_where_a_word_remains(word, expected):
+    assert stem(word) == expected

@@ -174,3 +174,35 @@ def test_two_long_parts_that_share_a_line_are_both_kept():
     text = f"load(function () {{\n{body * 30}}}, function () {{\n{body * 20}}});\n"
 
     assert_whole(text, split("a.js", text))
+
+
+def test_a_definitions_end_and_the_next_ones_start_stay_apart():
+    body = "    weigh(1, 2, 3, 4, 5, 6, 7, 8, 9)\n"
+    text = f"def first():\n{body * 19}\n\ndef second():\n{body}"
+
+    chunks = split("a.py", text)
+
+    assert chunks[-1].text.startswith("def second")
+    assert chunks[-1].symbol == "second"
+
+
+def test_a_part_says_what_it_is_a_part_of():
+    *_, last = split("a.py", f"def weigh_all(items):\n{FILLER}\n")
+
+    assert "def weigh_all" not in last.text
+    assert last.embedded_text.startswith("a.py weigh_all\ndef weigh_all(items):\n")
+
+
+def test_small_definitions_side_by_side_are_all_named():
+    text = "def one():\n    pass\n\n\ndef two():\n    pass\n"
+
+    (chunk,) = split("a.py", text)
+
+    assert chunk.symbol == "one, two"
+
+
+@pytest.mark.parametrize("receiver", ["t *Tree", "t Tree", "t *Tree[K, V]", "Tree"])
+def test_a_go_method_is_named_after_its_receiver(receiver):
+    text = f"package a\n\nfunc ({receiver}) Add(n int) {{\n\treturn\n}}\n"
+
+    assert "Tree.Add" in {c.symbol for c in split("a.go", text)}

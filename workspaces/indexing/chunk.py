@@ -15,6 +15,7 @@ class Chunk:
     start_line: int  # 1-based, inclusive
     end_line: int  # inclusive
     language: str  # "python", "typescript", "text", …
-    symbol: str  # dotted name of the enclosing definition, "" where there is none
+    # Dotted name of the definition; several small ones are joined by ", "; "" for none.
+    symbol: str
     text: str
     embedded_text: str

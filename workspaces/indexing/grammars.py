@@ -1,5 +1,6 @@
 """Grammars by language, and which syntax nodes name a part of a file."""
 
+import re
 import threading
 import time
 from functools import cache
@@ -71,6 +72,8 @@ _NAME_KINDS = frozenset(
     "identifier type_identifier field_identifier qualified_identifier selectors "
     "atx_heading setext_heading dotted_key bare_key quoted_key object_reference".split()
 )
+# `(t *Tree[K])`, `(Tree)`: the last name before type parameters.
+_RECEIVER = re.compile(r"(\w+)\s*(?:\[[^()]*\])?\s*\)$")
 _MAX_NAME = 80
 _MAX_SECONDS = 5.0
 _READ_BYTES = 65_536
@@ -115,16 +118,22 @@ def is_wrapper(node: Node) -> bool:
 
 def name_of(node: Node) -> str:
     """Return the name that a definition gives, "" for every other node."""
+    definition = definition_in(node)
+    return "" if definition is None else _own_name(definition)
+
+
+def definition_in(node: Node) -> Node | None:
+    """Return the node's definition: itself, or the one that it stands around."""
     for _ in range(4):
         if node.type in _DEFINITIONS:
-            return _own_name(node)
+            return node
         if node.type not in _WRAPPERS:
-            return ""
+            return None
         inner = [n for n in node.named_children if _may_define(n)]
         if not inner:
-            return ""
+            return None
         node = inner[0]
-    return ""
+    return None
 
 
 def _may_define(node: Node) -> bool:
@@ -135,11 +144,21 @@ def _own_name(node: Node) -> str:
     for name in _NAME_FIELDS:
         found = node.child_by_field_name(name)
         if found is not None:
-            return _clean(_innermost_declarator(found))
+            own = _clean(_innermost_declarator(found))
+            return ".".join(filter(None, (_receiver_of(node), own)))
     for child in node.named_children[:4]:
         if child.type in _NAME_KINDS:
             return _clean(child)
     return ""
+
+
+def _receiver_of(node: Node) -> str:
+    """Return the type whose method Go defines: `func (t *Tree) Add` → "Tree"."""
+    receiver = node.child_by_field_name("receiver")
+    if node.type != "method_declaration" or receiver is None:
+        return ""
+    found = _RECEIVER.search((receiver.text or b"").decode("utf-8", "replace"))
+    return found.group(1)[:_MAX_NAME] if found else ""
 
 
 def _innermost_declarator(node: Node) -> Node:

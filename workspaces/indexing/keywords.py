@@ -5,6 +5,7 @@ A passage's weights hold BM25's term frequency part; Qdrant multiplies by IDF (i
 
 Identifiers count whole and in parts: `retryDelayMs` is `retrydelayms`, `retry`,
 `delay`, `ms`. So a query finds them as written, in another case style, or in words.
+English endings are cut off on both sides, so that "parsing", "parsed" and `parse` meet.
 
 Source: Robertson, Zaragoza, The Probabilistic Relevance Framework (2009);
 https://qdrant.tech/documentation/concepts/indexing/#idf-modifier
@@ -24,13 +25,15 @@ B = 0.75
 # depends on the rest of the index.
 AVERAGE_LENGTH = 120.0
 # What names a passage says more about it than a word inside it.
-_SYMBOL_COUNT = 2
+_SYMBOL_COUNT = 3
 _PATH_COUNT = 1
 _MAX_WORD = 100  # characters; longer ones are blobs, not words
 
 _WORD = re.compile(r"\w+")
 # aB|aBC|ABc|a1: lower and upper case runs, capitalised words, digits, other scripts.
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
+_ENDINGS = ("ing", "ied", "ies", "ed", "es", "s", "e")
+_SHORTEST = 3  # letters that a stem keeps
 _STOPWORDS = frozenset(
     """a about an and any are as at be been being but by can could did do does doing for
     from had has have having how i in into is it its me my of on or our should so
@@ -57,7 +60,7 @@ def query_terms(text: str) -> SparseVector:
     Stopwords go only when other words stay: "what is this" must still find something.
     """
     counts = Counter(_terms(text))
-    telling = {t: n for t, n in counts.items() if t not in _STOPWORDS}
+    telling = {t: n for t, n in counts.items() if t not in _STOP_STEMS}
     return _vector((term, float(n)) for term, n in (telling or counts).items())
 
 
@@ -67,8 +70,25 @@ def split_identifier(word: str) -> list[str]:
 
 
 def query_words(text: str) -> frozenset[str]:
-    """Return the query's telling words and parts, for comparing with names."""
-    return frozenset(_terms(text)) - _STOPWORDS
+    """Return the telling stems in a query or a name, for comparing them."""
+    return frozenset(_terms(text)) - _STOP_STEMS
+
+
+def stem(word: str) -> str:
+    """Cut the ending of an English verb or plural off a lower-case word.
+
+    Only what is regular: endings that make other words (-er, -ation) cost precision
+    on code when measured.
+    """
+    if len(word) <= _SHORTEST:
+        return word
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST:
+            word = word[: -len(ending)] + ("y" if ending.startswith("ie") else "")
+            break
+    if len(word) > _SHORTEST and word[-1] == word[-2] and word[-1] not in "ls":
+        return word[:-1]  # stopped, planning
+    return word
 
 
 def _terms(text: str) -> Iterator[str]:
@@ -84,7 +104,10 @@ def _terms_of(word: str) -> tuple[str, ...]:
     whole = word.strip("_").lower()
     parts = split_identifier(word)
     found = [whole, *(parts if len(parts) > 1 else ())]
-    return tuple(term for term in found if len(term) > 1)
+    return tuple(stem(term) for term in found if len(term) > 1)
+
+
+_STOP_STEMS = frozenset(map(stem, _STOPWORDS))
 
 
 @lru_cache(maxsize=262_144)

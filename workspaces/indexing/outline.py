@@ -11,9 +11,16 @@ from itertools import accumulate
 
 from tree_sitter import Node
 
-from workspaces.indexing.grammars import is_prelude, is_wrapper, name_of
+from workspaces.indexing.grammars import (
+    definition_in,
+    is_prelude,
+    is_wrapper,
+    name_of,
+)
 
 _MAX_DEPTH = 120
+NOWHERE = -1
+MAX_SYMBOLS = 3  # of small definitions side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,8 @@ class Unit:
     end: int
     symbol: str  # dotted
     n_tokens: int
+    head: int = NOWHERE  # the line on which the symbol is defined, as far as known
+    is_part: bool = False  # of a named definition that was too large for one unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,12 @@ class _Span:
     symbol: str
     inside: str  # the symbol that names below are joined to
     depth: int
+    head: int = NOWHERE
+    is_part: bool = False
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
 
 
 class Outline:
@@ -46,12 +61,13 @@ class Outline:
     def units(self, root: Node | None) -> Iterator[Unit]:
         """Yield units in order; together they hold every line once."""
         n_lines = len(self._sums) - 1
-        stack = [_Span(0, n_lines, root, "", "", 0)]
+        symbol = "" if self._tokens(0, n_lines) > self._limit else _names_in(root)
+        stack = [_Span(0, n_lines, root, symbol, "", 0)]
         while stack:
             span = stack.pop()
             size = self._tokens(span.start, span.end)
             if size <= self._limit:
-                yield Unit(span.start, span.end, span.symbol, size)
+                yield self._unit(span, span.start, span.end)
             elif span.node is None or span.depth >= _MAX_DEPTH:
                 yield from self._windows(span)
             else:
@@ -69,11 +85,14 @@ class Outline:
         for i, (end, child) in enumerate(groups):
             end = span.end if i == len(groups) - 1 else end
             name = name_of(child)
+            head = _head_of(child) if name else span.head
             symbol = ".".join(filter(None, (span.inside, name)))
             # A wrapper has its definition's name, which comes again below.
             inside = span.inside if is_wrapper(child) else symbol
             depth = span.depth + 1
-            spans.append(_Span(start, end, child, symbol or span.symbol, inside, depth))
+            symbol = symbol or span.symbol
+            is_part = bool(symbol) and not name
+            spans.append(_Span(start, end, child, symbol, inside, depth, head, is_part))
             start = end
         return spans
 
@@ -82,9 +101,14 @@ class Outline:
         start = span.start
         for line in range(span.start, span.end):
             if line > start and self._tokens(start, line + 1) > self._limit:
-                yield Unit(start, line, span.symbol, self._tokens(start, line))
+                yield self._unit(span, start, line)
                 start = line
-        yield Unit(start, span.end, span.symbol, self._tokens(start, span.end))
+        yield self._unit(span, start, span.end)
+
+    def _unit(self, span: _Span, start: int, end: int) -> Unit:
+        n_tokens = self._tokens(start, end)
+        is_part = span.is_part or (bool(span.symbol) and end - start < span.length)
+        return Unit(start, end, span.symbol, n_tokens, span.head, is_part)
 
 
 def _groups(node: Node, span: _Span) -> list[tuple[int, Node]]:
@@ -113,6 +137,18 @@ def _groups(node: Node, span: _Span) -> list[tuple[int, Node]]:
             last_rows = last - first
         prelude = is_prelude(child)
     return groups
+
+
+def _names_in(root: Node | None) -> str:
+    """Name a file that is one unit by what it defines."""
+    children = [] if root is None else root.children
+    return ", ".join(list(filter(None, map(name_of, children)))[:MAX_SYMBOLS])
+
+
+def _head_of(node: Node) -> int:
+    """Return the line on which the definition is named, past its decorators."""
+    definition = definition_in(node)
+    return NOWHERE if definition is None else definition.start_point.row
 
 
 def _rows(node: Node) -> tuple[int, int]:

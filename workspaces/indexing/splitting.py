@@ -6,16 +6,16 @@ cannot be parsed, or not soon, is cut by lines.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiassist.lib.tokens import count_many
 from workspaces.indexing.chunk import Chunk
 from workspaces.indexing.grammars import PARSED_LANGUAGES, parse
 from workspaces.indexing.languages import language_of
-from workspaces.indexing.outline import Outline, Unit
+from workspaces.indexing.outline import MAX_SYMBOLS, NOWHERE, Outline, Unit
 
 MAX_TOKENS = 200  # of a passage's lines; its header takes some of the model's 256
-# Two passages of this size each already say enough alone.
+# A passage of this size already says enough alone.
 _ALONE_FROM = 80
 _MAX_PARSED_BYTES = 1_000_000
 # Longer lines were made by a program; parsing them finds nothing to read.
@@ -23,6 +23,7 @@ _MAX_PARSED_LINE = 5_000
 _MAX_COUNTED = 2_000  # characters of a line; so long a line fills a passage anyway
 _MAX_EMBEDDED = 8_000  # characters; the model reads 256 tokens of them
 _MAX_NAMES = 6
+_MAX_HEAD = 160  # characters of the line that defines what a part is a part of
 
 
 @dataclass
@@ -67,7 +68,7 @@ def _trim(units: Iterable[Unit], lines: Sequence[str]) -> Iterator[Unit]:
         while end > start and not lines[end - 1].strip():
             end -= 1
         if start < end:
-            yield Unit(start, end, unit.symbol, unit.n_tokens)
+            yield replace(unit, start=start, end=end)
 
 
 def _pack(units: Iterable[Unit]) -> Iterator[_Passage]:
@@ -87,26 +88,40 @@ def _pack(units: Iterable[Unit]) -> Iterator[_Passage]:
 
 
 def _fits(held: _Passage, unit: Unit) -> bool:
+    """Join parts of one definition, and small definitions that stand together.
+
+    A definition's last lines never go with the next one's first: such a passage is
+    about neither.
+    """
+    last = held.units[-1]
     if held.n_tokens + unit.n_tokens > MAX_TOKENS:
         return False
-    if held.n_tokens >= _ALONE_FROM and unit.n_tokens >= _ALONE_FROM:
+    if last.symbol == unit.symbol:
+        return held.n_tokens < _ALONE_FROM or unit.n_tokens < _ALONE_FROM
+    if held.n_tokens >= _ALONE_FROM or unit.n_tokens >= _ALONE_FROM:
         return False
-    return _related(held.units[-1].symbol, unit.symbol)
+    return _related(last, unit)
 
 
-def _related(one: str, other: str) -> bool:
-    """Tell whether one holds the other, or both stand side by side."""
-    return (
-        one.rpartition(".")[0] == other.rpartition(".")[0]
-        or f"{one}.".startswith(f"{other}.")
-        or f"{other}.".startswith(f"{one}.")
-    )
+def _related(one: Unit, other: Unit) -> bool:
+    """Tell whether one holds the other, or both stand side by side, each whole."""
+    if f"{one.symbol}.".startswith(f"{other.symbol}."):
+        return True
+    if f"{other.symbol}.".startswith(f"{one.symbol}."):
+        return True
+    if one.is_part or other.is_part:
+        return False
+    return one.symbol.rpartition(".")[0] == other.symbol.rpartition(".")[0]
 
 
 def _chunk(path: str, language: str, lines: Sequence[str], passage: _Passage) -> Chunk:
     text = "\n".join(lines[passage.start : passage.end])
     names = list(dict.fromkeys(u.symbol for u in passage.units if u.symbol))
     header = " ".join([path, *names[:_MAX_NAMES]])
+    first = passage.units[0]
+    if NOWHERE < first.head < passage.start:
+        # A part says little without what it is a part of.
+        header += f"\n{lines[first.head].strip()[:_MAX_HEAD]}"
     return Chunk(
         path=path,
         start_line=passage.start + 1,
@@ -119,7 +134,7 @@ def _chunk(path: str, language: str, lines: Sequence[str], passage: _Passage) ->
 
 
 def _symbol(units: Sequence[Unit], names: Sequence[str]) -> str:
-    """Return the definition around all units.
+    """Return the definition around all units, else the first few side by side.
 
     Where one is inside another (a method's end and its class's brace), the larger
     part's counts.
@@ -128,9 +143,4 @@ def _symbol(units: Sequence[Unit], names: Sequence[str]) -> str:
     if all(f"{deepest}.".startswith(f"{name}.") for name in names):
         named = [unit for unit in units if unit.symbol]
         return max(named, key=lambda u: u.n_tokens).symbol if named else ""
-    shared = []
-    for level in zip(*(name.split(".") for name in names), strict=False):
-        if len(set(level)) > 1:
-            break
-        shared.append(level[0])
-    return ".".join(shared)
+    return ", ".join(names[:MAX_SYMBOLS])
