@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
+from assistant.catalogue import EMBEDDINGS
 from assistant.models import AIModel, Conversation
 from billing.models.tier import FEATURES
 
@@ -27,8 +28,9 @@ class AIModelForm(_AIModelForm):
 
     def clean_features(self) -> list[str]:
         features = self.cleaned_data["features"] or []
-        if not isinstance(features, list) or set(map(str, features)) - set(FEATURES):
-            raise forms.ValidationError(f"Give a list of: {', '.join(FEATURES)}.")
+        known = (*FEATURES, EMBEDDINGS)
+        if not isinstance(features, list) or set(map(str, features)) - set(known):
+            raise forms.ValidationError(f"Give a list of: {', '.join(known)}.")
         return features
 
 

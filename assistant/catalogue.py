@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from aiassist.lib.db import in_db
 from assistant.errors import UnknownModel
 from assistant.models import AIModel
-from assistant.providers import PROVIDERS
+from assistant.providers import EMBEDDERS, PROVIDERS
+from assistant.providers.embedding import LOCAL, LOCAL_MODEL
 from billing.gates import require_provider
 from billing.models import Tier
 from billing.prices import cost_usd_micros
@@ -17,6 +18,7 @@ EXTRACTIVE = "extractive"
 # Providers without a fixed list: they have what they say they have. Others may say it
 # too (a server that is compatible with OpenAI); else the catalogue's rows count.
 _ONLY_LIVE = ("ollama",)
+EMBEDDINGS = "embeddings"  # the feature of models that make vectors and cannot chat
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ async def offers_for(tier: Tier) -> list[Offer]:
 
 def all_offers(live: Live) -> list[Offer]:
     """Return what can be asked now: configured providers, enabled rows."""
-    rows = list(AIModel.objects.enabled())
+    rows = [row for row in AIModel.objects.enabled() if EMBEDDINGS not in row.features]
     offers: list[Offer] = []
     for name, provider in PROVIDERS.items():
         if not provider.is_configured():
@@ -96,9 +98,22 @@ def all_offers(live: Live) -> list[Offer]:
     return [*offers, Offer(EXTRACTIVE, EXTRACTIVE, EXTRACTIVE)]
 
 
+def all_embedders(live: Live) -> list[Offer]:
+    """Return what can make vectors now; the local model first."""
+    rows = [row for row in AIModel.objects.enabled() if EMBEDDINGS in row.features]
+    offers = [Offer(LOCAL, LOCAL_MODEL, LOCAL_MODEL)]
+    for name, embedder in EMBEDDERS.items():
+        if embedder.is_configured() and name != LOCAL:
+            own = [_offer(row) for row in rows if row.provider == name]
+            if name in _ONLY_LIVE or live.get(name):
+                own = _live_offers(name, live.get(name, ()), own)
+            offers += own
+    return offers
+
+
 def find_offer(offers: Sequence[Offer], name: str) -> Offer:
     """Return the model of this name; the default for `auto`. Raises UnknownModel."""
-    found = next((o for o in offers if name == AUTO or o.is_called(name)), None)
+    found = next((o for o in offers if o.is_called(name) or name == AUTO), None)
     if found is None:
         raise UnknownModel(
             f"There is no model '{name[:80]}' for you.",
@@ -108,8 +123,8 @@ def find_offer(offers: Sequence[Offer], name: str) -> Offer:
 
 
 def allowed(offers: Sequence[Offer], tier: Tier) -> list[Offer]:
-    """Return those of the tier's providers; the extractive one is everybody's."""
-    return [o for o in offers if o.provider in (*tier.providers, EXTRACTIVE)]
+    """Return those of the tier's providers; what runs in here is everybody's."""
+    return [o for o in offers if o.provider in (*tier.providers, EXTRACTIVE, LOCAL)]
 
 
 def candidates(
@@ -126,11 +141,11 @@ def candidates(
         return defaults
     named = next((o for o in usable if o.is_called(wanted)), None)
     if named is None:
-        raise _why_not(wanted, offers, usable, tier)
+        raise why_not(wanted, offers, usable, tier)
     return [named, *(o for o in defaults if o.provider != named.provider)]
 
 
-def _why_not(
+def why_not(
     wanted: str, offers: Sequence[Offer], usable: Sequence[Offer], tier: Tier
 ) -> UnknownModel:
     """Say why a model cannot be had; raises ProviderNotInTier where that is why."""
@@ -144,7 +159,7 @@ def _why_not(
     shown = wanted[:80]
     if match is None:
         sentence = f"There is no model '{shown}'. Available to you: {listed}."
-    elif not PROVIDERS[provider].is_configured():
+    elif not (PROVIDERS.get(provider) or EMBEDDERS[provider]).is_configured():
         sentence = (
             f"The model '{shown}' needs the provider '{provider}', which is not "
             f"configured on this installation. Available to you: {listed}."

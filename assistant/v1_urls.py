@@ -15,6 +15,7 @@ urlpatterns = [
         name="v1-chat-completions",
     ),
     path("completions", views.V1CompletionsView.as_view(), name="v1-completions"),
+    path("embeddings", views.V1EmbeddingsView.as_view(), name="v1-embeddings"),
     path("health", tabby_views.TabbyHealthView.as_view(), name="v1-health"),
     path("events", tabby_views.TabbyEventsView.as_view(), name="v1-events"),
     path("messages", anthropic_views.V1MessagesView.as_view(), name="v1-messages"),

@@ -17,10 +17,13 @@ from rest_framework.response import Response
 from aiassist.lib.db import in_db
 from assistant.api.faces import FaceView, WireView
 from assistant.catalogue import Offer, find_offer, offers_for
+from assistant.faces import embeddings
 from assistant.faces.base import Face
 from assistant.faces.chat import ChatFace
 from assistant.faces.completions import CompletionsFace, face_of
+from assistant.faces.reading import body_of
 from assistant.gateway.context import context_size
+from assistant.gateway.embedding import embed
 from billing.models import Tier
 from billing.selectors import tier_of
 
@@ -167,6 +170,35 @@ class V1CompletionsView(FaceView):
     )
     async def post(self, request: Request) -> Response | StreamingHttpResponse:
         return await self.answer(request, face_of(request.data))
+
+
+class V1EmbeddingsView(WireView):
+    @extend_schema(
+        tags=["OpenAI-compatible"],
+        operation_id="v1_embeddings_create",
+        summary="Turn texts into vectors",
+        description=(
+            "OpenAI's embeddings. `all-MiniLM-L6-v2` (or `auto`) is computed here, "
+            "with 384 dimensions, of at most 256 tokens of each text."
+        ),
+        request=OpenApiTypes.OBJECT,
+        responses=OpenApiTypes.OBJECT,
+        examples=[
+            OpenApiExample(
+                "Request",
+                value={"model": "auto", "input": ["How are retries done?"]},
+                request_only=True,
+            )
+        ],
+    )
+    async def post(self, request: Request) -> Response:
+        wanted = embeddings.read(body_of(request.data))
+        call = self.call()
+        result = await embed(call.pop("principal"), wanted.ask, **call)
+        return Response(
+            embeddings.body_of(result, is_base64=wanted.is_base64),
+            headers=result.admission.limits.headers(),
+        )
 
 
 def _model_body(offer: Offer, tier: Tier) -> dict[str, Any]:

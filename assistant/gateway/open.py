@@ -2,6 +2,7 @@
 
 import asyncio
 
+from accounts.principals import Principal
 from aiassist.lib.errors import AppError
 from assistant.gateway.background import in_background_db, spawn
 from assistant.gateway.plan import Ask, make_plan, make_ready
@@ -13,7 +14,12 @@ from billing.ledger import release
 async def open_turn(ask: Ask) -> Turn:
     """Judge, admit, retrieve and start. Raises AppError; then nothing was spent."""
     plan = await make_plan(ask)
-    admission = await _admit(ask)
+    admission = await admit_call(
+        ask.principal,
+        feature=ask.feature,
+        endpoint=ask.endpoint,
+        request_id=ask.request_id,
+    )
     try:
         return Turn(await make_ready(plan), admission)
     except BaseException as error:
@@ -24,15 +30,12 @@ async def open_turn(ask: Ask) -> Turn:
         raise
 
 
-async def _admit(ask: Ask) -> Admission:
+async def admit_call(
+    principal: Principal, *, feature: str, endpoint: str, request_id: str
+) -> Admission:
     """Admit; a caller who leaves meanwhile gives the hold back."""
     admitting = asyncio.create_task(
-        aadmit(
-            ask.principal,
-            feature=ask.feature,
-            endpoint=ask.endpoint,
-            request_id=ask.request_id,
-        )
+        aadmit(principal, feature=feature, endpoint=endpoint, request_id=request_id)
     )
     try:
         return await asyncio.shield(admitting)

@@ -6,18 +6,24 @@ last the one that is always there.
 
 from assistant.providers.anthropic import AnthropicProvider
 from assistant.providers.base import Provider
+from assistant.providers.embedding import Embedder, LocalEmbedder
 from assistant.providers.extractive import ExtractiveProvider
 from assistant.providers.google import GoogleProvider
 from assistant.providers.ollama import OllamaProvider
 from assistant.providers.openai import OpenAIProvider
 
+_OLLAMA, _OPENAI, _GOOGLE = OllamaProvider(), OpenAIProvider(), GoogleProvider()
+
 PROVIDERS: dict[str, Provider] = {
     provider.name: provider
     for provider in (
-        OllamaProvider(),
-        OpenAIProvider(),
+        _OLLAMA,
+        _OPENAI,
         AnthropicProvider(),
-        GoogleProvider(),
+        _GOOGLE,
         ExtractiveProvider(),
     )
+}
+EMBEDDERS: dict[str, Embedder] = {
+    embedder.name: embedder for embedder in (LocalEmbedder(), _OLLAMA, _OPENAI, _GOOGLE)
 }

@@ -15,6 +15,14 @@ from aiassist.lib.egress import Destination
 from aiassist.lib.ids import base62_random
 from assistant.errors import ProviderMalformed, ProviderUnavailable
 from assistant.providers.base import ChatMessage, ChatRequest, Delta, JsonObject, Usage
+from assistant.providers.embedding import (
+    Embedded,
+    Input,
+    ask,
+    checked,
+    only_texts,
+    vector_of,
+)
 from assistant.providers.parts import (
     Call,
     Image,
@@ -64,17 +72,29 @@ class GoogleProvider:
         """The catalogue's rows say which models are offered, and their prices."""
         return ()
 
+    async def embedders(self) -> Sequence[str]:
+        return ()
+
+    async def embed(
+        self, model: str, inputs: Sequence[Input], dimensions: int | None
+    ) -> Embedded:
+        name = f"models/{model}"
+        config = {} if dimensions is None else {"outputDimensionality": dimensions}
+        requests = [
+            {"model": name, "content": {"parts": [{"text": text}]}, **config}
+            for text in only_texts(inputs, self.name)
+        ]
+        path = f"v1beta/models/{quote(model, safe='')}:batchEmbedContents"
+        answer = await ask(_destination(), path, {"requests": requests})
+        found = objects(answer.get("embeddings"))
+        vectors = [vector_of(item.get("values")) for item in found]
+        return Embedded(checked(vectors, len(inputs)), None)
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        # The key rides in a header: a query string ends up in access logs.
-        destination = Destination(
-            self.name,
-            settings.GOOGLE_BASE_URL,
-            {"x-goog-api-key": settings.GOOGLE_API_KEY},
-        )
         model = quote(request.model, safe="")
         path = f"v1beta/models/{model}:streamGenerateContent?alt=sse"
         reader = _Reader()
-        async with post(destination, path, body_of(request)) as answer:
+        async with post(_destination(), path, body_of(request)) as answer:
             async with aclosing(sse_data(answer)) as events:
                 async for event in events:
                     if event is None:
@@ -82,6 +102,15 @@ class GoogleProvider:
                     yield reader.read(event)
         if not reader.finished:
             raise ProviderMalformed(provider=self.name)
+
+
+def _destination() -> Destination:
+    # The key rides in a header: a query string ends up in access logs.
+    return Destination(
+        "google",
+        settings.GOOGLE_BASE_URL,
+        {"x-goog-api-key": settings.GOOGLE_API_KEY},
+    )
 
 
 def body_of(request: ChatRequest) -> dict[str, Any]:

@@ -25,6 +25,15 @@ class Listing:
     _url: str = ""
     _until: float = 0.0
 
+    async def chatting(self, destination: Destination) -> tuple[str, ...]:
+        """Return the models that chat."""
+        names = await self.names(destination)
+        return tuple(name for name in names if not makes_vectors(name))
+
+    async def embedding(self, destination: Destination) -> tuple[str, ...]:
+        """Return the models that make vectors."""
+        return tuple(filter(makes_vectors, await self.names(destination)))
+
     async def names(self, destination: Destination) -> tuple[str, ...]:
         now = time.monotonic()
         if self._url != destination.base_url or now >= self._until:
@@ -50,12 +59,14 @@ class Listing:
                 listed = objects(parse_object(await answer.read()).get(self.member))
         except (EgressError, ProviderError):
             return ()
-        return tuple(filter(_can_chat, map(self._name_of, listed[:MAX_MODELS])))
+        names = map(self._name_of, listed[:MAX_MODELS])
+        return tuple(name for name in names if 0 < len(name) <= 120)
 
     def _name_of(self, model: dict[str, Any]) -> str:
         return text_of(model.get(self.name))
 
 
-def _can_chat(name: str) -> bool:
-    """Embedding models are listed too, but cannot chat."""
-    return 0 < len(name) <= 120 and "embed" not in name.lower()
+def makes_vectors(name: str) -> bool:
+    """Embedding models are listed too, but cannot chat; only their names tell."""
+    lowered = name.lower()
+    return any(word in lowered for word in ("embed", "minilm", "bge-", "bge:"))

@@ -14,6 +14,14 @@ from aiassist.lib.egress import Destination
 from aiassist.lib.tokens import count_tokens
 from assistant.errors import ProviderMalformed, ProviderUnavailable
 from assistant.providers.base import ChatMessage, ChatRequest, Delta, Usage
+from assistant.providers.embedding import (
+    Embedded,
+    Input,
+    ask,
+    checked,
+    only_texts,
+    vector_of,
+)
 from assistant.providers.listing import Listing
 from assistant.providers.parts import Image, call_names, calls_of, parts_of
 from assistant.providers.wire import (
@@ -42,7 +50,28 @@ class OllamaProvider:
 
     async def models(self) -> Sequence[str]:
         """What the server has pulled; [] when it is away."""
-        return await listing.names(_destination())
+        return await listing.chatting(_destination())
+
+    async def embedders(self) -> Sequence[str]:
+        return await listing.embedding(_destination())
+
+    async def embed(
+        self, model: str, inputs: Sequence[Input], dimensions: int | None
+    ) -> Embedded:
+        body: dict[str, Any] = {
+            "model": model,
+            "input": only_texts(inputs, self.name),
+        }
+        if dimensions is not None:
+            body["dimensions"] = dimensions
+        answer = await ask(_destination(), "api/embed", body)
+        given = answer.get("embeddings")
+        vectors = list(map(vector_of, given)) if isinstance(given, list) else []
+        told = "prompt_eval_count" in answer
+        return Embedded(
+            checked(vectors, len(inputs)),
+            count_of(answer["prompt_eval_count"]) if told else None,
+        )
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         reader = _Reader()

@@ -18,6 +18,13 @@ from assistant.errors import (
     ProviderUnavailable,
 )
 from assistant.providers.base import ChatMessage, ChatRequest, Delta, Usage
+from assistant.providers.embedding import (
+    Embedded,
+    Input,
+    ask,
+    checked,
+    vector_of,
+)
 from assistant.providers.listing import Listing
 from assistant.providers.wire import (
     count_of,
@@ -51,7 +58,31 @@ class OpenAIProvider:
         OpenAI itself lists far more than chat models, so there the catalogue's rows
         say what is offered.
         """
-        return () if _is_openai() else await listing.names(_destination())
+        return () if _is_openai() else await listing.chatting(_destination())
+
+    async def embedders(self) -> Sequence[str]:
+        return () if _is_openai() else await listing.embedding(_destination())
+
+    async def embed(
+        self, model: str, inputs: Sequence[Input], dimensions: int | None
+    ) -> Embedded:
+        body: dict[str, Any] = {
+            "model": model,
+            "input": list(inputs),
+            # Half the bytes; a server that does not know it answers with numbers.
+            "encoding_format": "base64",
+        }
+        if dimensions is not None:
+            body["dimensions"] = dimensions
+        answer = await ask(_destination(), "embeddings", body)
+        usage = mapping(answer.get("usage"))
+        found = sorted(objects(answer.get("data")), key=_index)
+        vectors = [vector_of(item.get("embedding")) for item in found]
+        told = "prompt_tokens" in usage
+        return Embedded(
+            checked(vectors, len(inputs)),
+            count_of(usage["prompt_tokens"]) if told else None,
+        )
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         if request.raw:
@@ -151,6 +182,10 @@ def completion_delta_of(event: dict[str, Any]) -> Delta:
         finish_reason=_finish_reason(text_of(choice.get("finish_reason"))),
         usage=_usage(usage) if usage else None,
     )
+
+
+def _index(item: dict[str, Any]) -> int:
+    return count_of(item.get("index"))
 
 
 def _finish_reason(reason: str) -> str:

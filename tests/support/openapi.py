@@ -49,6 +49,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "messages": [{"role": "user", "content": "What is 1?"}],
     },
     "POST /v1/completions": {"model": "auto", "prompt": "x = "},
+    "POST /v1/embeddings": {"model": "auto", "input": "one"},
     "POST /v1/events": {"type": "view"},
     "POST /v1/messages": {
         "model": "auto",
@@ -64,6 +65,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 FREE_FORM: dict[str, tuple[str, ...]] = {
     "POST /v1/chat/completions": ("workspace_id",),
     "POST /v1/completions": ("workspace_id",),
+    "POST /v1/embeddings": (),
     "POST /v1/events": (),
     "POST /v1/messages": ("workspace_id",),
     "POST /v1/messages/count_tokens": (),
