@@ -6,15 +6,20 @@ from aiassist.lib.clock import now
 from aiassist.lib.metrics import count_index_job
 from aiassist.lib.queue import enqueue
 from workspaces.errors import JobNotActive
-from workspaces.models import IndexJob, JobState, Workspace, WorkspaceStatus
+from workspaces.models import IndexJob, JobPhase, JobState, Workspace, WorkspaceStatus
 from workspaces.skips import FIELDS, Skips
 from workspaces.storage import lock_workspace
 
 TASK = "workspaces.index"
+_LEAST_PACE_SECONDS = 2.0  # a shorter time tells no pace
 
 
 def request_index(
-    workspace: Workspace, *, skips: Skips | None = None, rebuild: bool = False
+    workspace: Workspace,
+    *,
+    skips: Skips | None = None,
+    rebuild: bool = False,
+    background: bool = False,
 ) -> IndexJob:
     """Ask for an index of the files as they are now; the caller holds the lock.
 
@@ -31,11 +36,13 @@ def request_index(
             user_id=workspace.user_id,
             files_total=workspace.n_files,
             rebuild=rebuild,
+            background=background,
             sent_at=now(),
         )
         left_out.store_in(job)
         job.save()
     else:
+        job.background = job.background and background
         _join(job, left_out, rebuild, workspace.n_files)
     workspace.status = WorkspaceStatus.INDEXING
     workspace.save(update_fields=["status", "updated_at"])
@@ -50,7 +57,7 @@ def _join(job: IndexJob, left_out: Skips, rebuild: bool, n_files: int) -> None:
     skips.store_in(job)
     job.rebuild = job.rebuild or rebuild
     job.files_total = n_files
-    job.save(update_fields=[*FIELDS, "rebuild", "files_total"])
+    job.save(update_fields=[*FIELDS, "rebuild", "background", "files_total"])
 
 
 @transaction.atomic
@@ -108,7 +115,9 @@ def end_job(
         workspace.status = WorkspaceStatus.READY
     else:
         workspace.status = WorkspaceStatus.EMPTY
-    workspace.save(update_fields=["status", "updated_at"])
+    if workspace.preview_generation == job.generation:
+        workspace.preview_generation = 0
+    workspace.save(update_fields=["status", "preview_generation", "updated_at"])
     transaction.on_commit(lambda: _count(job))
 
 
@@ -122,15 +131,48 @@ def _count(job: IndexJob) -> None:
     )
 
 
+def phase_of(job: IndexJob) -> str:
+    """Return what the job is at: queued, fetching, keywords, embedding or ended."""
+    if job.is_over:
+        return "ended"
+    if job.fetching:
+        return "fetching"
+    return job.phase or "queued"
+
+
+def eta_seconds(job: IndexJob) -> int | None:
+    """Return how long the job will still run at its pace so far; None: too early.
+
+    The pace is the clock's, waiting for others' turns included.
+    """
+    if job.is_over:
+        return 0
+    if job.phase != JobPhase.EMBEDDING or job.phase_at is None:
+        return None
+    seconds = (now() - job.phase_at).total_seconds()
+    if job.chunks_total is None:
+        done, wanted = job.bytes_done, job.bytes_total
+    else:
+        done, wanted = job.chunks, job.chunks_total
+    if not done or seconds < _LEAST_PACE_SECONDS:
+        return None
+    return max(round(seconds * (wanted - done) / done), 0)
+
+
 def progress_of(job: IndexJob) -> dict[str, object]:
     """Return the job as the API and its event stream show it."""
     return {
         "id": job.pk,
         "workspace_id": job.workspace_id,
         "state": job.state,
+        "phase": phase_of(job),
         "files_total": job.files_total,
+        "files_read": job.files_read,
         "files_done": job.files_done,
         "chunks": job.chunks,
+        "chunks_total": job.chunks_total,
+        "chunks_computed": job.chunks_computed,
+        "eta_seconds": eta_seconds(job),
         "skipped": job.skipped,
         "n_skipped": job.n_skipped,
         "skipped_reasons": job.skipped_reasons,

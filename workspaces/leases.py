@@ -14,6 +14,10 @@ from aiassist.lib.clock import now
 from workspaces.models import Workspace
 
 
+class LeaseLost(Exception):
+    """Another worker took over, or the workspace is gone: stop without a trace."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to write a workspace's points until it runs out."""
@@ -34,6 +38,19 @@ class Lease:
         Workspace.objects.filter(pk=self.workspace_id, lease_token=self.token).update(
             lease_until=None, lease_token=""
         )
+
+
+def locked_by(lease: Lease) -> Workspace:
+    """Return the workspace's row, locked. Raises LeaseLost."""
+    workspace = (
+        Workspace.objects.living()
+        .select_for_update()
+        .filter(pk=lease.workspace_id, lease_token=lease.token)
+        .first()
+    )
+    if workspace is None:
+        raise LeaseLost
+    return workspace
 
 
 def lease_time() -> timedelta:

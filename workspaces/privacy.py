@@ -25,7 +25,9 @@ classify(
         "deleted_at",
     ),
     withheld={
+        "preview_generation": "internal",
         "last_generation": "internal",
+        "checked_at": "internal",
         "index_version": "internal",
         "lease_token": "internal",
         "lease_until": "internal",
@@ -62,6 +64,14 @@ classify(
     export=("id", "workspace", "sha256", "n_bytes", "objection", "retired_at"),
     withheld={"content": "bulk"},
     retention="While a file has this content and while an index shows it.",
+    erase="delete",
+)
+classify(
+    "workspaces.IndexedFile",
+    owner="workspace__user",
+    export=("id", "workspace", "path", "sha256", "n_points", "n_bytes", "reason"),
+    withheld={"since": "internal", "is_whole": "internal"},
+    retention="While the index shows this content of the file.",
     erase="delete",
 )
 classify(
@@ -121,9 +131,18 @@ classify(
     withheld={
         "rebuild": "internal",
         "fetching": "internal",
+        "background": "internal",
         "generation": "internal",
         "manifest": "bulk",
+        "phase": "internal",
+        "phase_at": "internal",
         "cursor": "internal",
+        "cursor_chunks": "internal",
+        "files_read": "internal",
+        "bytes_total": "internal",
+        "bytes_done": "internal",
+        "chunks_total": "internal",
+        "chunks_computed": "internal",
         "attempts": "internal",
         "retries": "internal",
         "cancel_requested": "internal",

@@ -4,7 +4,8 @@ from celery import shared_task
 
 from workspaces.erasing import erase_workspace
 from workspaces.indexing.runner import run_next
-from workspaces.sweeping import reconcile, sweep, tidy
+from workspaces.reconciling import reconcile, renew_outdated
+from workspaces.sweeping import sweep, tidy
 from workspaces.vectors import get_store
 
 
@@ -32,3 +33,8 @@ def sweep_task() -> None:
 @shared_task(name="workspaces.reconcile")
 def reconcile_task() -> None:
     reconcile(get_store)
+
+
+@shared_task(name="workspaces.renew_outdated")
+def renew_task() -> None:
+    renew_outdated()

@@ -45,6 +45,11 @@ index_jobs = Counter(
 )
 index_files = Counter("aiassist_index_files_total", "Files indexed.")
 index_chunks = Counter("aiassist_index_chunks_total", "Chunks embedded and stored.")
+index_drift = Counter(
+    "aiassist_index_drift_total",
+    "What the reconciler found in the vector database and mended, by kind.",
+    ["kind"],
+)
 index_seconds = Histogram(
     "aiassist_index_seconds", "How long an index job ran.", buckets=_JOB_BUCKETS
 )
@@ -84,3 +89,8 @@ def count_index_job(state: str, *, seconds: float, files: int, chunks: int) -> N
     index_files.inc(files)
     index_chunks.inc(chunks)
     index_seconds.observe(seconds)
+
+
+def count_index_drift(kind: str, n_found: int) -> None:
+    """Count drift: orphaned collections, stray points, rebuilds for lost points."""
+    index_drift.labels(kind).inc(n_found)

@@ -46,6 +46,7 @@ INDEX_LEASE_SECONDS = env.integer("INDEX_LEASE_SECONDS", 30, least=1, most=3600)
 # Periodic work; each app's tasks are named `app.verb`.
 CELERY_BEAT_SCHEDULE = {
     "sweep index jobs": {"task": "workspaces.sweep_jobs", "schedule": 15.0},
+    "renew outdated indexes": {"task": "workspaces.renew_outdated", "schedule": 60.0},
     "reconcile vectors": {"task": "workspaces.reconcile", "schedule": 900.0},
     "sweep reservations": {"task": "billing.sweep_reservations", "schedule": 30.0},
     "roll up usage": {"task": "billing.roll_up", "schedule": 60.0},

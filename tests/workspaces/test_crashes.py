@@ -26,8 +26,9 @@ from workspaces.models import (
     UserStorage,
     Workspace,
 )
+from workspaces.reconciling import reconcile
 from workspaces.services import create_workspace, delete_workspace
-from workspaces.sweeping import reconcile, resume_interrupted, sweep, tidy
+from workspaces.sweeping import resume_interrupted, sweep, tidy
 from workspaces.vectors.base import Point
 
 FIRST = {f"{n:02}.py": f"def f{n}():\n    return {n}\n" for n in range(6)}

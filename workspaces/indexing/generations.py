@@ -2,118 +2,137 @@
 
 Let V be the generation that searches see and G the one being built (G > V, never
 given before). Building only adds points with `since=G`; `until=G` is set on points to
-be dropped just before the switch, which is one row's update. Whatever stops the work
+be dropped just before the switch, which is one transaction. Whatever stops the work
 in between, this holds and `put_right` restores it:
 
 - `since <= V < until`: visible; `until` below FOREVER was set by a build that never
   became visible, so it goes back to FOREVER;
 - `since > V`: added by a build that never became visible, removed unless it is G;
 - `until <= V`: dropped by a build that became visible, removed.
+
+A settled point is visible and has `until == FOREVER`. The others are few and the
+engine finds them by its indexes, so that looking for them costs what they are worth.
+What each generation shows of a file is recorded in `IndexedFile`; `drift` compares.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from uuid import NAMESPACE_URL, uuid5
 
 from workspaces.indexing.chunk import Chunk
+from workspaces.indexing.embedding import MODEL_NAME
 from workspaces.vectors.base import FOREVER, PointPayload, VectorStore
 
 # Raised when the same file would be cut or embedded in another way than before.
-SPLITTER_VERSION = 2
+SPLITTER_VERSION = 3
+INDEX_VERSION = f"{MODEL_NAME}/{SPLITTER_VERSION}"
 _BATCH = 500
+_PATHS_ASKED = 100
+_MANY_PATHS = 1000  # past that, one walk over everything is quicker
 
 FileKey = tuple[str, str]  # path, sha256
+Watch = Callable[[], None]  # called now and then during long work
 
 
-@dataclass(slots=True)
-class Survey:
-    """What the vector store holds for a workspace, seen from V and G."""
-
-    visible: Counter[FileKey] = field(default_factory=Counter)  # points of V
-    own: Counter[FileKey] = field(default_factory=Counter)  # points of G so far
-    to_remove: list[str] = field(default_factory=list)
-    to_restore: list[str] = field(default_factory=list)
-
-
-def survey(
-    store: VectorStore,
-    workspace_id: str,
-    *,
-    visible: int,
-    building: int | None,
-    on_progress: Callable[[], None],
-) -> Survey:
-    """Look at every point of the workspace; `on_progress` is called now and then."""
-    found = Survey()
-    for point_id, payload in _watched(store.scroll(workspace_id), on_progress):
-        key = (payload.path, payload.sha256)
-        if payload.since > visible:
-            if payload.since == building:
-                found.own[key] += 1
-            else:
-                found.to_remove.append(point_id)
-        elif payload.until <= visible:
-            found.to_remove.append(point_id)
-        else:
-            found.visible[key] += 1
-            if payload.until != FOREVER:
-                found.to_restore.append(point_id)
-    return found
+def model_of(index_version: str) -> str:
+    """Return the model that made the vectors of an index."""
+    return index_version.rpartition("/")[0]
 
 
 def put_right(
     store: VectorStore,
     workspace_id: str,
-    found: Survey,
-    on_progress: Callable[[], None],
+    *,
+    visible: int,
+    building: int | None,
+    watch: Watch,
 ) -> int:
     """Remove and restore what earlier builds left; return how many points."""
-    for ids in batches(found.to_remove):
-        on_progress()
+    to_remove: list[str] = []
+    to_restore: list[str] = []
+    unsettled = store.unsettled(workspace_id, visible=visible, building=building)
+    for point_id, payload in _watched(unsettled, watch):
+        if payload.since <= visible < payload.until:
+            to_restore.append(point_id)
+        elif payload.since != building:
+            to_remove.append(point_id)
+    for ids in batches(to_remove):
+        watch()
         store.delete(workspace_id, ids)
-    for ids in batches(found.to_restore):
-        on_progress()
+    for ids in batches(to_restore):
+        watch()
         store.set_until(workspace_id, ids, FOREVER)
-    return len(found.to_remove) + len(found.to_restore)
+    return len(to_remove) + len(to_restore)
+
+
+def visible_points_of(
+    store: VectorStore,
+    workspace_id: str,
+    paths: Collection[str],
+    *,
+    visible: int,
+    watch: Watch,
+) -> list[str]:
+    """Return the ids of the files' points that searches see."""
+    found: list[str] = []
+    for point_id, payload in _watched(_of_paths(store, workspace_id, paths), watch):
+        if payload.since <= visible < payload.until and payload.path in paths:
+            found.append(point_id)
+    return found
+
+
+def _of_paths(
+    store: VectorStore, workspace_id: str, paths: Collection[str]
+) -> Iterator[tuple[str, PointPayload]]:
+    if len(paths) > _MANY_PATHS:
+        yield from store.scroll(workspace_id)
+        return
+    wanted = sorted(paths)
+    for start in range(0, len(wanted), _PATHS_ASKED):
+        yield from store.of_paths(workspace_id, wanted[start : start + _PATHS_ASKED])
 
 
 @dataclass(slots=True)
-class Ending:
-    """What the switch to a generation needs to know."""
+class Drift:
+    """Where the vector store differs from the record."""
 
-    n_points: int = 0  # visible after the switch
-    to_drop: list[str] = field(default_factory=list)  # visible before, not after
-    foreign: list[str] = field(default_factory=list)  # of no generation we know
+    ghosts: list[str] = field(default_factory=list)  # points of no recorded file
+    visible: list[str] = field(default_factory=list)  # paths with points missing
+    own: list[str] = field(default_factory=list)  # the same of the one being built
+
+    def __bool__(self) -> bool:
+        return bool(self.ghosts or self.visible or self.own)
 
 
-def plan_ending(
+def drift(
     store: VectorStore,
     workspace_id: str,
     *,
     visible: int,
-    building: int,
-    wanted: Callable[[FileKey], bool],
-    keep_visible: bool,
-    on_progress: Callable[[], None],
-) -> Ending:
-    """Compare the store with the manifest once more, before the switch.
+    building: int | None,
+    shown: Mapping[FileKey, int],
+    built: Mapping[FileKey, int],
+    watch: Watch,
+) -> Drift:
+    """Compare every point with the record: files with their number of points.
 
-    A worker that lost its lease may have written late; only what is wanted stays.
+    Points of neither generation are ghosts, too: `put_right` ran before.
     """
-    ending = Ending()
-    for point_id, payload in _watched(store.scroll(workspace_id), on_progress):
+    found = Drift()
+    counts: Counter[FileKey] = Counter()
+    own_counts: Counter[FileKey] = Counter()
+    for point_id, payload in _watched(store.scroll(workspace_id), watch):
         key = (payload.path, payload.sha256)
-        if payload.since == building and wanted(key):
-            ending.n_points += 1
-        elif payload.since <= visible < payload.until:
-            if keep_visible and wanted(key):
-                ending.n_points += 1
-            else:
-                ending.to_drop.append(point_id)
+        if payload.since == building and key in built:
+            own_counts[key] += 1
+        elif payload.since <= visible < payload.until and key in shown:
+            counts[key] += 1
         else:
-            ending.foreign.append(point_id)
-    return ending
+            found.ghosts.append(point_id)
+    found.visible = [key[0] for key, n in shown.items() if counts[key] != n]
+    found.own = [key[0] for key, n in built.items() if own_counts[key] != n]
+    return found
 
 
 def point_ids(
@@ -139,9 +158,9 @@ def batches(ids: list[str]) -> Iterator[list[str]]:
 
 
 def _watched(
-    points: Iterator[tuple[str, PointPayload]], on_progress: Callable[[], None]
+    points: Iterator[tuple[str, PointPayload]], watch: Watch
 ) -> Iterator[tuple[str, PointPayload]]:
     for number, point in enumerate(points):
         if number % 2000 == 0:
-            on_progress()
+            watch()
         yield point

@@ -1,56 +1,56 @@
 """Index a workspace: from an accepted job to a new generation that searches see.
 
-A job may be cut off after any statement and taken up by another worker. The job's
-row says how far it came, the vector store itself says which points are there, and
-nothing written before the switch is visible (`generations`).
+A job may be cut off after any statement and taken up by another worker. What it has
+done is recorded file by file (`IndexedFile`), its manifest says what there is to do,
+and nothing written before the switch is visible (`generations`).
+
+The first index of a workspace is made in two rounds, so that it can be searched within
+seconds: the words of every passage first, then the vectors (`workspaces.serving`).
 """
 
-import json
-import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import zstandard
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from aiassist.lib.clock import now
+from workspaces.errors import VectorsUnavailable
 from workspaces.indexing.chunk import Chunk
-from workspaces.indexing.embedding import MODEL_NAME
 from workspaces.indexing.generations import (
-    SPLITTER_VERSION,
-    FileKey,
+    INDEX_VERSION,
     batches,
-    plan_ending,
+    drift,
     point_ids,
     put_right,
-    survey,
+    visible_points_of,
 )
 from workspaces.indexing.keywords import passage_terms
+from workspaces.indexing.manifest import Manifest, total
+from workspaces.indexing.reading import CutFile, Reader
+from workspaces.indexing.records import (
+    begin_generation,
+    forget_retired,
+    mark_clean,
+    points_by_file,
+)
+from workspaces.indexing.renames import Renames
 from workspaces.indexing.reuse import vectors_for
-from workspaces.indexing.splitting import split
 from workspaces.jobs import end_job
-from workspaces.leases import Lease
-from workspaces.models import Blob, IndexJob, JobState, SourceFile, Workspace
+from workspaces.leases import Lease, LeaseLost, locked_by
+from workspaces.models import IndexedFile, IndexJob, JobPhase, JobState, Workspace
 from workspaces.skips import FIELDS, Skips
-from workspaces.storage import unpack
-from workspaces.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text
-from workspaces.vectors.base import Point, PointPayload, VectorStore
+from workspaces.vectors.base import Point, PointPayload, Vector, VectorStore
 
-logger = logging.getLogger(__name__)
-
-INDEX_VERSION = f"{MODEL_NAME}/{SPLITTER_VERSION}"
 BATCH_CHUNKS = 128
 BATCH_FILES = 50
-BATCH_BYTES = 8 * 1024 * 1024
-SLICE_SECONDS = 20.0  # then another user's job gets its turn
+WORDS_AT_ONCE = 8  # batches at once where the model is not asked
+SLICE_SECONDS = 2.0  # then another user's job gets its turn
+_MOST_MENDINGS = 3
+_ROWS = 400
 
 Step = Callable[[str], None]  # told the name of each step; a test may stop there
-
-
-class LeaseLost(Exception):
-    """Another worker took over, or the workspace is gone: stop without a trace."""
 
 
 class StopRequested(Exception):
@@ -58,45 +58,18 @@ class StopRequested(Exception):
 
 
 class TurnOver(Exception):
-    """Somebody else waits; the job goes on in its next slice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """The files that a job indexes, as they were when it started."""
-
-    files: dict[str, str]  # path → sha256, in path order
-
-    @classmethod
-    def of(cls, workspace: Workspace) -> "Manifest":
-        rows = SourceFile.objects.for_workspace(workspace).searched()
-        # Sorted here, as databases order by their own collations.
-        return cls(dict(sorted(rows.values_list("path", "sha256").iterator())))
-
-    @classmethod
-    def unpack(cls, packed: bytes | memoryview) -> "Manifest":
-        return cls(dict(json.loads(zstandard.ZstdDecompressor().decompress(packed))))
-
-    def pack(self) -> bytes:
-        return zstandard.ZstdCompressor().compress(
-            json.dumps(list(self.files.items())).encode()
-        )
-
-    def holds(self, key: FileKey) -> bool:
-        return self.files.get(key[0]) == key[1]
+    """The job goes on in its next slice: somebody else waits, or it begins anew."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Files read and cut, waiting to be embedded and written together."""
+    """Passages to be embedded and written together, and the files that end here."""
 
-    last_path: str = ""
-    n_files: int = 0
     chunks: list[tuple[Chunk, str, str]] = field(default_factory=list)  # id, sha256
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.chunks) >= BATCH_CHUNKS or self.n_files >= BATCH_FILES
+    files: list[CutFile] = field(default_factory=list)
+    aliases: dict[str, str] = field(default_factory=dict)
+    path: str = ""  # the last file, and
+    n_chunks: int = 0  # how many of its passages are written by now; 0: all
 
 
 def nothing(step: str) -> None:
@@ -126,13 +99,8 @@ class IndexRun:
             raise LeaseLost
         self.generation: int = job.generation
         self.manifest = Manifest.unpack(job.manifest)
-        self.reusable = (
-            not job.rebuild and self.workspace.index_version == INDEX_VERSION
-        )
-        # A rebuild must not overwrite points that searches still see.
-        self.salt = (
-            INDEX_VERSION if self.reusable else f"{INDEX_VERSION}/{self.generation}"
-        )
+        self.reader = Reader(self.workspace)
+        self.renames = Renames(self.manifest, self.reader)
         self.skips = Skips.of(job)
 
     def run(self) -> None:
@@ -142,110 +110,180 @@ class IndexRun:
         self.store.ensure(self.workspace.pk)
         self.step("after ensure")
         self.guard()
-        todo = self._plan()
+        self._put_right()
         self.step("planned")
-        for batch in self._batches(todo):
-            self._write(batch)
-        self._finish()
+        for _ in range(_MOST_MENDINGS):
+            if not self.workspace.generation:
+                self._round(JobPhase.KEYWORDS)
+            self._round(JobPhase.EMBEDDING)
+            self.step("before ending")
+            if self._is_true():
+                self._finish()
+                return
+        raise VectorsUnavailable("The vector database does not keep what it is given.")
 
     def guard(self) -> None:
         """Renew the lease: before and after each write (J8)."""
         if not self.lease.renew():
             raise LeaseLost
 
-    def _plan(self) -> list[str]:
-        """Put leftovers right and return the paths that are still to be indexed."""
-        found = survey(
+    def _built(self) -> QuerySet[IndexedFile]:
+        return IndexedFile.objects.of_generation(self.workspace, self.generation)
+
+    # Is the store as the record says?
+
+    def _put_right(self) -> None:
+        put_right(
             self.store,
             self.workspace.pk,
             visible=self.workspace.generation,
             building=self.generation,
-            on_progress=self.guard,
+            watch=self.guard,
         )
         self.step("surveyed")
-        put_right(self.store, self.workspace.pk, found, self.guard)
-        kept = found.visible if self.reusable else {}
-        todo = [
-            path
-            for path, sha in self.manifest.files.items()
-            if path > self.job.cursor and (path, sha) not in kept
-        ]
-        self.job.files_done = len(self.manifest.files) - len(todo)
-        self.job.chunks = sum(
-            n
-            for key, n in (*found.own.items(), *kept.items())
-            if self.manifest.holds(key)
-        )
-        self._save_progress()
-        return todo
+        if not self.job.phase:  # its first slice
+            self._is_true()
 
-    def _batches(self, todo: list[str]) -> Iterator[_Batch]:
+    def _is_true(self) -> bool:
+        """Compare the store with the record, point by point only if counts differ.
+
+        Points of no file go. Files with points missing are to be indexed again:
+        then False, or TurnOver where even the visible index has lost some.
+        """
+        shown = IndexedFile.objects.visible(self.workspace)
+        recorded = total(shown, "n_points") + total(self._built(), "n_points")
+        if self.store.count(self.workspace.pk) == recorded:
+            return True
+        found = drift(
+            self.store,
+            self.workspace.pk,
+            visible=self.workspace.generation,
+            building=self.generation,
+            shown=points_by_file(shown),
+            built=points_by_file(self._built()),
+            watch=self.guard,
+        )
+        for ids in batches(found.ghosts):
+            self.guard()
+            self.store.delete(self.workspace.pk, ids)
+        if found.visible and not self.job.rebuild:
+            self._begin_anew()
+        if found.own:
+            self._forget(found.own)
+        return not found.own
+
+    @transaction.atomic
+    def _forget(self, paths: list[str]) -> None:
+        locked_by(self.lease)
+        for start in range(0, len(paths), _ROWS):
+            self._built().filter(path__in=paths[start : start + _ROWS]).delete()
+
+    def _begin_anew(self) -> None:
+        """Nothing of the visible index can be kept: index every file (TurnOver)."""
+        with transaction.atomic():
+            workspace = locked_by(self.lease)
+            job = IndexJob.objects.select_for_update().get(pk=self.job.pk)
+            if job.state != JobState.RUNNING:
+                raise LeaseLost
+            job.rebuild = True
+            begin_generation(job, workspace)
+            job.save()
+        raise TurnOver
+
+    # Reading, embedding, writing
+
+    def _round(self, phase: JobPhase) -> None:
+        """Write the words, or all, of the files that have not got so far."""
+        done = self._built()
+        if phase == JobPhase.EMBEDDING:
+            done = done.filter(is_whole=True)
+        paths = set(done.values_list("path", flat=True).iterator())
+        todo = [item for item in self.manifest.add.items() if item[0] not in paths]
+        if not todo and phase == JobPhase.KEYWORDS:
+            return
+        self._enter(phase)
+        for batch in self._batches(todo, phase):
+            self._write(batch, phase)
+
+    @transaction.atomic
+    def _enter(self, phase: JobPhase) -> None:
+        """Say what is done by now, from the record alone."""
+        job, manifest = self.job, self.manifest
+        whole = self._built().filter(is_whole=True)
+        job.files_read = manifest.n_kept + self._built().count()
+        job.files_done = manifest.n_kept + whole.count()
+        job.chunks = manifest.n_kept_points + total(whole, "n_points")
+        job.bytes_done = total(whole, "n_bytes")
+        if job.phase == phase == JobPhase.EMBEDDING:
+            job.chunks += job.cursor_chunks
+        if job.phase != phase:
+            job.phase, job.phase_at = phase, now()
+            job.cursor, job.cursor_chunks = "", 0
+            if phase == JobPhase.EMBEDDING and not self.workspace.generation:
+                job.chunks_total = total(self._built(), "n_points")
+        if not self.workspace.generation:
+            Workspace.objects.filter(pk=self.workspace.pk).update(
+                preview_generation=self.generation
+            )
+        self._save_progress()
+
+    def _batches(
+        self, todo: list[tuple[str, str]], phase: JobPhase
+    ) -> Iterator[_Batch]:
+        factor = WORDS_AT_ONCE if phase == JobPhase.KEYWORDS else 1
+        most_chunks = BATCH_CHUNKS * factor
         # After a worker died here, go file by file to find the culprit.
-        most_files = 1 if self.job.attempts > 1 else BATCH_FILES
+        most_files = 1 if self.job.attempts > 1 else BATCH_FILES * factor
+        cursor, n_written = self.job.cursor, self.job.cursor_chunks
         batch = _Batch()
-        for path, data in self._contents(todo):
-            self._cut(path, data, batch)
-            if batch.is_full or batch.n_files >= most_files:
+        for file in self.reader.cut_all(todo):
+            if phase == JobPhase.EMBEDDING:
+                batch.aliases |= self.renames.aliases(file)
+            start = n_written if file.path == cursor else 0
+            rest = self._with_ids(file)[start:]
+            batch.path = file.path
+            while len(batch.chunks) + len(rest) > most_chunks:
+                room = most_chunks - len(batch.chunks)
+                batch.chunks += rest[:room]
+                rest = rest[room:]
+                batch.n_chunks = len(file.chunks) - len(rest)
+                yield batch
+                batch = _Batch(path=file.path, aliases=batch.aliases)
+            batch.chunks += rest
+            batch.files.append(file)
+            if len(batch.chunks) == most_chunks or len(batch.files) >= most_files:
                 yield batch
                 batch = _Batch()
-        if batch.n_files:
+        if batch.files:
             yield batch
 
-    def _contents(self, todo: list[str]) -> Iterator[tuple[str, bytes | str]]:
-        """Yield each path with its bytes, or with the reason why there are none."""
-        blobs = Blob.objects.for_workspace(self.workspace)
-        for start in range(0, len(todo), 200):
-            paths = todo[start : start + 200]
-            shas = {self.manifest.files[path] for path in paths}
-            sizes = dict(blobs.filter(sha256__in=shas).values_list("sha256", "n_bytes"))
-            for group in _groups(paths, self.manifest, sizes):
-                wanted = {self.manifest.files[path] for path in group}
-                contents = {
-                    blob.sha256: unpack(blob.content, blob.n_bytes)
-                    for blob in blobs.filter(
-                        sha256__in=wanted, n_bytes__lte=MAX_TEXT_BYTES
-                    )
-                }
-                for path in group:
-                    sha = self.manifest.files[path]
-                    yield path, contents.get(sha) or _absence(sizes.get(sha))
+    def _with_ids(self, file: CutFile) -> list[tuple[Chunk, str, str]]:
+        ids = point_ids(self.workspace.pk, self.manifest.salt, file.chunks, file.sha256)
+        return [
+            (chunk, point_id, file.sha256)
+            for chunk, point_id in zip(file.chunks, ids, strict=True)
+        ]
 
-    def _cut(self, path: str, data: bytes | str, batch: _Batch) -> None:
-        batch.last_path = path
-        batch.n_files += 1
-        if isinstance(data, str):
-            if data:
-                self.skips.add(path, data)
-            return
-        try:
-            chunks = split(path, indexable_text(data))
-        except NotIndexable as error:
-            self.skips.add(path, error.sentence)
-            return
-        sha = self.manifest.files[path]
-        ids = point_ids(self.workspace.pk, self.salt, chunks, sha)
-        batch.chunks.extend(
-            (chunk, point_id, sha) for chunk, point_id in zip(chunks, ids, strict=True)
-        )
-
-    def _write(self, batch: _Batch) -> None:
-        """Embed and upsert a batch, then say in the job's row how far we came."""
-        self.step("before embed")
-        for start in range(0, len(batch.chunks), BATCH_CHUNKS):
-            self._write_points(batch.chunks[start : start + BATCH_CHUNKS])
-        self.job.cursor = batch.last_path
-        self.job.files_done += batch.n_files
-        self.job.chunks += len(batch.chunks)
-        # Whoever gets this far is not what kills workers.
-        self.job.attempts = 1
-        self._save_progress()
-        self.step("progress saved")
+    def _write(self, batch: _Batch, phase: JobPhase) -> None:
+        """Write a batch, then say in the database how far we came."""
+        n_computed = 0
+        if phase == JobPhase.KEYWORDS:
+            self._upsert(batch, [None] * len(batch.chunks), "words")
+        else:
+            self.step("before embed")
+            texts = [chunk.embedded_text for chunk, _, _ in batch.chunks]
+            vectors, n_computed = vectors_for(
+                self.workspace, texts, self._look_up, batch.aliases
+            )
+            self._upsert(batch, vectors, "upsert")
+        self._record(batch, phase, n_computed)
+        self.step("progress saved" if phase == JobPhase.EMBEDDING else "words saved")
         if time.monotonic() > self._turn_ends and self._others_wait():
             raise TurnOver
 
-    def _write_points(self, chunks: list[tuple[Chunk, str, str]]) -> None:
-        texts = [chunk.embedded_text for chunk, _, _ in chunks]
-        vectors = vectors_for(self.workspace, texts, self._look_up)
+    def _upsert(
+        self, batch: _Batch, vectors: "list[Vector] | list[None]", what: str
+    ) -> None:
         points = [
             Point(
                 id=point_id,
@@ -261,13 +299,53 @@ class IndexRun:
                     since=self.generation,
                 ),
             )
-            for (chunk, point_id, sha), vector in zip(chunks, vectors, strict=True)
+            for (chunk, point_id, sha), vector in zip(
+                batch.chunks, vectors, strict=True
+            )
         ]
-        self.step("before upsert")
+        self.step(f"before {what}")
         self.guard()
         self.store.upsert(self.workspace.pk, points)
-        self.step("after upsert")
+        self.step(f"after {what}")
         self.guard()
+
+    @transaction.atomic
+    def _record(self, batch: _Batch, phase: JobPhase, n_computed: int) -> None:
+        embedding = phase == JobPhase.EMBEDDING
+        IndexedFile.objects.bulk_create(
+            (
+                IndexedFile(
+                    workspace=self.workspace,
+                    path=file.path,
+                    sha256=file.sha256,
+                    since=self.generation,
+                    n_points=len(file.chunks),
+                    n_bytes=file.n_bytes,
+                    is_whole=embedding or not file.chunks,
+                    reason=file.reason,
+                )
+                for file in batch.files
+            ),
+            update_conflicts=True,
+            unique_fields=["workspace", "path", "since"],
+            update_fields=["n_points", "n_bytes", "is_whole", "reason"],
+        )
+        for file in batch.files:
+            if file.reason:
+                self.skips.add(file.path, file.reason)
+        job = self.job
+        job.cursor, job.cursor_chunks = batch.path, batch.n_chunks
+        whole = [file for file in batch.files if embedding or not file.chunks]
+        job.files_done += len(whole)
+        job.bytes_done += sum(file.n_bytes for file in whole)
+        if not embedding or self.workspace.generation:
+            job.files_read += len(batch.files)
+        if embedding:
+            job.chunks += len(batch.chunks)
+            job.chunks_computed += n_computed
+        # Whoever gets this far is not what kills workers.
+        job.attempts = 1
+        self._save_progress()
 
     def _look_up(self) -> None:
         """Between two calls of the model: still ours, still wanted?"""
@@ -284,45 +362,48 @@ class IndexRun:
         self.job.heartbeat_at = now()
         self.job.save(
             update_fields=[
+                "phase",
+                "phase_at",
                 "cursor",
+                "cursor_chunks",
+                "files_read",
                 "files_done",
+                "bytes_done",
                 "chunks",
+                "chunks_total",
+                "chunks_computed",
                 "attempts",
                 *FIELDS,
                 "heartbeat_at",
             ]
         )
 
+    # The switch
+
     def _finish(self) -> None:
-        self.step("before ending")
-        ending = plan_ending(
+        to_drop = visible_points_of(
             self.store,
             self.workspace.pk,
+            self.manifest.drop,
             visible=self.workspace.generation,
-            building=self.generation,
-            wanted=self.manifest.holds,
-            keep_visible=self.reusable,
-            on_progress=self.guard,
+            watch=self.guard,
         )
-        for ids in batches(ending.foreign):
-            self.guard()
-            self.store.delete(self.workspace.pk, ids)
         self.step("before until")
-        for ids in batches(ending.to_drop):
+        for ids in batches(to_drop):
             self.guard()
             self.store.set_until(self.workspace.pk, ids, self.generation)
             self.step("until set")
         self.step("before switch")
-        self._switch(ending.n_points)
+        self._switch()
         self.step("after switch")
-        for ids in batches(ending.to_drop):
+        for ids in batches(to_drop):
             self.guard()
             self.store.delete(self.workspace.pk, ids)
             self.step("dropped")
         mark_clean(self.job)
 
     @transaction.atomic
-    def _switch(self, n_points: int) -> None:
+    def _switch(self) -> None:
         """Make the new generation the one that searches see: all or nothing."""
         workspace = locked_by(self.lease)
         job = IndexJob.objects.select_for_update().get(pk=self.job.pk)
@@ -330,64 +411,30 @@ class IndexRun:
             raise LeaseLost
         if _stop_wanted(job):
             raise StopRequested
+        self._replace_records(workspace)
         workspace.generation = self.generation
         workspace.index_version = INDEX_VERSION
-        workspace.n_chunks = n_points
+        workspace.n_chunks = total(
+            IndexedFile.objects.for_workspace(workspace), "n_points"
+        )
         workspace.last_indexed_at = now()
         workspace.save(
             update_fields=["generation", "index_version", "n_chunks", "last_indexed_at"]
         )
-        job.chunks = n_points
-        job.save(update_fields=["chunks"])
+        job.chunks = job.chunks_total = workspace.n_chunks
+        job.save(update_fields=["chunks", "chunks_total"])
         end_job(workspace, job, JobState.SUCCEEDED)
-        self._forget_retired(workspace)
+        forget_retired(workspace)
         self.job = job
 
-    def _forget_retired(self, workspace: Workspace) -> None:
-        """Remove contents that neither a file nor this generation shows."""
-        indexed = set(self.manifest.files.values())
-        retired = Blob.objects.for_workspace(workspace).retired()
-        gone = [
-            pk for pk, sha in retired.values_list("pk", "sha256") if sha not in indexed
-        ]
-        for start in range(0, len(gone), 400):
-            Blob.objects.filter(pk__in=gone[start : start + 400]).delete()
-
-
-def locked_by(lease: Lease) -> Workspace:
-    """Return the workspace's row, locked. Raises LeaseLost."""
-    workspace = (
-        Workspace.objects.living()
-        .select_for_update()
-        .filter(pk=lease.workspace_id, lease_token=lease.token)
-        .first()
-    )
-    if workspace is None:
-        raise LeaseLost
-    return workspace
-
-
-def put_leftovers_right(job: IndexJob, lease: Lease, store: VectorStore) -> None:
-    """After a job ended in whatever way: no point of it that nobody sees remains."""
-
-    def guard() -> None:
-        if not lease.renew():
-            raise LeaseLost
-
-    workspace = Workspace.objects.get(pk=job.workspace_id)
-    found = survey(
-        store,
-        workspace.pk,
-        visible=workspace.generation,
-        building=None,
-        on_progress=guard,
-    )
-    put_right(store, workspace.pk, found, guard)
-    IndexJob.objects.for_workspace(workspace).unclean().update(cleaned_at=now())
-
-
-def mark_clean(job: IndexJob) -> None:
-    IndexJob.objects.filter(pk=job.pk).update(cleaned_at=now())
+    def _replace_records(self, workspace: Workspace) -> None:
+        rows = IndexedFile.objects.for_workspace(workspace)
+        rows.filter(since__gt=workspace.generation, since__lt=self.generation).delete()
+        gone = list(self.manifest.drop)
+        for start in range(0, len(gone), _ROWS):
+            rows.filter(
+                since__lt=self.generation, path__in=gone[start : start + _ROWS]
+            ).delete()
 
 
 def _stop_wanted(job: IndexJob) -> bool:
@@ -398,28 +445,3 @@ def _stop_wanted(job: IndexJob) -> bool:
         state=JobState.RUNNING,
         cancel_requested=False,
     ).exists()
-
-
-def _groups(
-    paths: list[str], manifest: Manifest, sizes: dict[str, int]
-) -> Iterator[list[str]]:
-    """Cut the paths so that a group's contents fit in memory together."""
-    group: list[str] = []
-    held = 0
-    for path in paths:
-        n_bytes = min(sizes.get(manifest.files[path], 0), MAX_TEXT_BYTES)
-        if group and held + n_bytes > BATCH_BYTES:
-            yield group
-            group, held = [], 0
-        group.append(path)
-        held += n_bytes
-    if group:
-        yield group
-
-
-def _absence(n_bytes: int | None) -> str:
-    if n_bytes is None:
-        return "It was deleted while the workspace was indexed."
-    if n_bytes > MAX_TEXT_BYTES:
-        return f"It has more than {MAX_TEXT_BYTES // 1024**2} MB: stored, not indexed."
-    return ""  # an empty file: nothing to say

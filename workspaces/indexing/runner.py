@@ -5,25 +5,24 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Max, Min
+from django.db.models import Max, Min, QuerySet
 
 from aiassist.lib.clock import now
 from aiassist.lib.errors import AppError
 from aiassist.lib.queue import enqueue
+from workspaces.indexing.generations import INDEX_VERSION
+from workspaces.indexing.manifest import Manifest
 from workspaces.indexing.pipeline import (
     IndexRun,
-    LeaseLost,
-    Manifest,
     Step,
     StopRequested,
     TurnOver,
-    locked_by,
     nothing,
-    put_leftovers_right,
 )
+from workspaces.indexing.records import adopt, begin_generation, put_leftovers_right
 from workspaces.jobs import TASK, end_job
-from workspaces.leases import Lease, take_lease
-from workspaces.models import IndexJob, JobState, Tombstone, Workspace
+from workspaces.leases import Lease, LeaseLost, locked_by, take_lease
+from workspaces.models import IndexJob, JobState, Tombstone
 from workspaces.paths import shown
 from workspaces.vectors.base import VectorStore
 
@@ -51,6 +50,13 @@ def run_next(get_store: Callable[[], VectorStore], step: Step = nothing) -> bool
 def next_job() -> IndexJob | None:
     """Return the oldest runnable job of the user who was served longest ago."""
     runnable = IndexJob.objects.runnable(now()).defer("manifest").order_by()
+    # What somebody waits for goes before what we renew on our own account.
+    return _next_of(runnable.filter(background=False)) or _next_of(
+        runnable.filter(background=True)
+    )
+
+
+def _next_of(runnable: QuerySet[IndexJob]) -> IndexJob | None:
     waiting = dict(
         runnable.values("user_id")
         .annotate(first=Min("created_at"))
@@ -80,6 +86,7 @@ def run_slice(
     """Work on the job until it ends, fails for now, or somebody else's turn comes."""
     try:
         step("leased")
+        adopt(lease, get_store())
         begun = _begin(job.pk, lease)
         step("begun")
         if begun is not None:
@@ -139,8 +146,10 @@ def _begin(job_id: str, lease: Lease) -> IndexJob | None:
     if job.attempts >= IndexJob.MAX_ATTEMPTS:
         end_job(workspace, job, JobState.FAILED, _parked(job))
         return job
-    if job.state == JobState.QUEUED:
-        _start(job, workspace)
+    if job.state == JobState.QUEUED or _is_outdated(job):
+        begin_generation(job, workspace)
+        job.state = JobState.RUNNING
+        job.started_at = job.started_at or now()
     job.attempts += 1
     job.heartbeat_at = now()
     job.not_before = None
@@ -148,15 +157,11 @@ def _begin(job_id: str, lease: Lease) -> IndexJob | None:
     return job
 
 
-def _start(job: IndexJob, workspace: Workspace) -> None:
-    manifest = Manifest.of(workspace)
-    workspace.last_generation += 1
-    workspace.save(update_fields=["last_generation"])
-    job.state = JobState.RUNNING
-    job.generation = workspace.last_generation
-    job.manifest = manifest.pack()
-    job.files_total = len(manifest.files)
-    job.started_at = now()
+def _is_outdated(job: IndexJob) -> bool:
+    """Tell whether another splitter or model began it: nothing of that is of use."""
+    return (
+        job.manifest is None or Manifest.unpack(job.manifest).version != INDEX_VERSION
+    )
 
 
 def _another_runs(job: IndexJob) -> bool:
@@ -212,7 +217,10 @@ def _put_off(job_id: str, error: str, *, blame: bool) -> None:
 
 
 def _others_wait(job: IndexJob) -> bool:
-    return IndexJob.objects.runnable(now()).exclude(user_id=job.user_id).exists()
+    others = IndexJob.objects.runnable(now()).exclude(pk=job.pk)
+    if job.background:
+        return others.exists()
+    return others.exclude(user_id=job.user_id).filter(background=False).exists()
 
 
 def _leave_nothing_behind(

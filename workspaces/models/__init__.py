@@ -6,8 +6,10 @@ from workspaces.models.index_job import (
     ACTIVE_STATES,
     FINAL_STATES,
     IndexJob,
+    JobPhase,
     JobState,
 )
+from workspaces.models.indexed_file import IndexedFile
 from workspaces.models.source_file import Blob, LeftOutFile, SourceFile
 from workspaces.models.sync import Sync, SyncEntry, SyncState
 from workspaces.models.workspace import (
@@ -24,6 +26,8 @@ __all__ = [
     "ChunkEmbedding",
     "GitSource",
     "IndexJob",
+    "IndexedFile",
+    "JobPhase",
     "JobState",
     "LeftOutFile",
     "PushDelivery",

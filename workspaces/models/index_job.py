@@ -24,6 +24,13 @@ class JobState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+class JobPhase(models.TextChoices):
+    """What a running job is at; empty until its first slice."""
+
+    KEYWORDS = "keywords"  # a first index: the words of all files, then the rest
+    EMBEDDING = "embedding"
+
+
 ACTIVE_STATES = (JobState.QUEUED, JobState.RUNNING)
 FINAL_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
@@ -79,13 +86,24 @@ class IndexJob(models.Model):
     # Asked for by an import, whose code comes first: nobody joins it meanwhile.
     imported = models.BooleanField(default=False)
     fetching = models.BooleanField(default=False)  # its code is still on the way
+    background = models.BooleanField(default=False)  # nobody waits for it
     generation = models.PositiveBigIntegerField(null=True)  # None: never started
-    # zstd JSON [[path, sha256], …] in path order, as of the start; gone at the end.
+    # zstd JSON of `indexing.manifest`, as of the start; gone at the end.
     manifest = models.BinaryField(null=True)
-    cursor = models.CharField(max_length=1024, blank=True, default="")  # last path done
+    phase = models.CharField(
+        max_length=16, choices=JobPhase.choices, blank=True, default=""
+    )
+    phase_at = models.DateTimeField(null=True)  # when it began
+    cursor = models.CharField(max_length=1024, blank=True, default="")  # last path,
+    cursor_chunks = models.PositiveIntegerField(default=0)  # passages of it; 0: all
     files_total = models.PositiveIntegerField(default=0)
-    files_done = models.PositiveIntegerField(default=0)
-    chunks = models.PositiveIntegerField(default=0)
+    files_read = models.PositiveIntegerField(default=0)  # found by their words
+    files_done = models.PositiveIntegerField(default=0)  # found by their meaning, too
+    bytes_total = models.PositiveBigIntegerField(default=0)  # of the files that changed
+    bytes_done = models.PositiveBigIntegerField(default=0)
+    chunks = models.PositiveIntegerField(default=0)  # of the new generation by now
+    chunks_total = models.PositiveIntegerField(null=True)  # None: not all are cut
+    chunks_computed = models.PositiveIntegerField(default=0)  # that the model has read
     skipped = models.JSONField(default=list)  # [{path, reason}], at most MAX_SKIPPED
     n_skipped = models.PositiveIntegerField(default=0)
     skipped_reasons = models.JSONField(default=list)  # [{reason, count}], most first

@@ -52,6 +52,8 @@ class Workspace(models.Model):
     )
     # The generation that searches see; 0: none yet.
     generation = models.PositiveBigIntegerField(default=0)
+    # The first index while it is made, searched until it is whole; 0: none.
+    preview_generation = models.PositiveBigIntegerField(default=0)
     # The highest number ever given to a job; never given twice.
     last_generation = models.PositiveBigIntegerField(default=0)
     # Splitter and model of the visible generation; others are not comparable.
@@ -66,6 +68,8 @@ class Workspace(models.Model):
     # Who may write this workspace's points now; one at a time.
     lease_token = models.CharField(max_length=64, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)  # None: free
+    # When the index was last compared with the record, point by point; None: never.
+    checked_at = models.DateTimeField(null=True, blank=True)
     last_indexed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

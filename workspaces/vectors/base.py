@@ -49,7 +49,7 @@ class Point:
     """A chunk as stored; `id` is a UUID, see `workspaces.indexing.pipeline`."""
 
     id: str
-    dense: Vector
+    dense: Vector | None  # None: to be found by its words only, for now
     sparse: SparseVector
     payload: PointPayload
 
@@ -116,6 +116,19 @@ class VectorStore(Protocol):
 
     def scroll(self, workspace_id: str) -> Iterator[tuple[str, PointPayload]]:
         """Every point's id and payload, in id order; nothing where missing."""
+
+    def unsettled(
+        self, workspace_id: str, *, visible: int, building: int | None
+    ) -> Iterator[tuple[str, PointPayload]]:
+        """As scroll: those with `since` above `visible` or `until` below FOREVER.
+
+        Those with `since == building` are left out. Costs what it finds.
+        """
+
+    def of_paths(
+        self, workspace_id: str, paths: Sequence[str]
+    ) -> Iterator[tuple[str, PointPayload]]:
+        """As scroll: those of these files, of all generations. Costs what it finds."""
 
     def count(self, workspace_id: str) -> int:
         """How many points of all generations; 0 where missing."""

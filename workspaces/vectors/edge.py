@@ -24,6 +24,7 @@ from workspaces.vectors.base import (
     ANYWHERE,
     DENSE,
     EMBEDDING_DIM,
+    FOREVER,
     SPARSE,
     Point,
     PointFilter,
@@ -142,10 +143,30 @@ class EdgeStore:
         return self._search(workspace_id, query, generation, limit, where)
 
     def scroll(self, workspace_id: str) -> Iterator[tuple[str, PointPayload]]:
+        return self._scroll(workspace_id, None)
+
+    def unsettled(
+        self, workspace_id: str, *, visible: int, building: int | None
+    ) -> Iterator[tuple[str, PointPayload]]:
+        return self._scroll(workspace_id, _unsettled(visible, building))
+
+    def of_paths(
+        self, workspace_id: str, paths: Sequence[str]
+    ) -> Iterator[tuple[str, PointPayload]]:
+        these = edge.FieldCondition("path", match=edge.MatchAny(any=list(paths)))
+        return self._scroll(workspace_id, edge.Filter(must=[these]))
+
+    def _scroll(
+        self, workspace_id: str, where: edge.Filter | None
+    ) -> Iterator[tuple[str, PointPayload]]:
         offset: int | UUID | str | None = None
         while True:
             request = edge.ScrollRequest(
-                offset=offset, limit=_SCROLL, with_payload=True, with_vector=False
+                offset=offset,
+                limit=_SCROLL,
+                filter=where,
+                with_payload=True,
+                with_vector=False,
             )
             with self._read(workspace_id) as shard:
                 if shard is None:
@@ -308,9 +329,12 @@ def _config() -> edge.EdgeConfig:
 
 def _to_engine(point: Point) -> edge.Point:
     sparse = edge.SparseVector(point.sparse.indices, point.sparse.values)
+    vectors: dict[str, edge.NamedVector] = {SPARSE: sparse}
+    if point.dense is not None:
+        vectors[DENSE] = point.dense.tolist()
     return edge.Point(
         point.id,
-        {DENSE: point.dense.tolist(), SPARSE: sparse},
+        vectors,
         payload_to(point.payload),
     )
 
@@ -327,6 +351,20 @@ def _filter(generation: int, where: PointFilter) -> edge.Filter:
         any_path = edge.MatchAny(list(where.paths))
         must.append(edge.FieldCondition("path", match=any_path))
     return edge.Filter(must=must)
+
+
+def _unsettled(visible: int, building: int | None) -> edge.Filter:
+    own: list[edge.ConditionType] = []
+    if building is not None:
+        own.append(_since(gte=building, lte=building))
+    doomed = edge.FieldCondition("until", range=edge.RangeFloat(lt=FOREVER))
+    return edge.Filter(should=[_since(gt=visible), doomed], must_not=own)
+
+
+def _since(
+    *, gt: float | None = None, gte: float | None = None, lte: float | None = None
+) -> edge.FieldCondition:
+    return edge.FieldCondition("since", range=edge.RangeFloat(gt=gt, gte=gte, lte=lte))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from workspaces.vectors.base import (
     ANYWHERE,
     DENSE,
     EMBEDDING_DIM,
+    FOREVER,
     SPARSE,
     Point,
     PointFilter,
@@ -134,11 +135,33 @@ class ServerStore:
         return self._search(workspace_id, query, SPARSE, generation, limit, where)
 
     def scroll(self, workspace_id: str) -> Iterator[tuple[str, PointPayload]]:
+        return self._scroll(workspace_id, None)
+
+    def unsettled(
+        self, workspace_id: str, *, visible: int, building: int | None
+    ) -> Iterator[tuple[str, PointPayload]]:
+        return self._scroll(workspace_id, _unsettled(visible, building))
+
+    def of_paths(
+        self, workspace_id: str, paths: Sequence[str]
+    ) -> Iterator[tuple[str, PointPayload]]:
+        these = models.FieldCondition(
+            key="path", match=models.MatchAny(any=list(paths))
+        )
+        return self._scroll(workspace_id, models.Filter(must=[these]))
+
+    def _scroll(
+        self, workspace_id: str, where: models.Filter | None
+    ) -> Iterator[tuple[str, PointPayload]]:
         name = checked(workspace_id)
         offset: models.ExtendedPointId | None = None
         while True:
             page = self._unless_missing(
-                self._client.scroll, name, limit=_SCROLL, offset=offset
+                self._client.scroll,
+                name,
+                scroll_filter=where,
+                limit=_SCROLL,
+                offset=offset,
             )
             records, offset = page or ([], None)
             for record in records:
@@ -264,9 +287,12 @@ def _to_engine(point: Point) -> models.PointStruct:
     sparse = models.SparseVector(
         indices=point.sparse.indices, values=point.sparse.values
     )
+    vectors: dict[str, models.Vector] = {SPARSE: sparse}
+    if point.dense is not None:
+        vectors[DENSE] = point.dense.tolist()
     return models.PointStruct(
         id=point.id,
-        vector={DENSE: point.dense.tolist(), SPARSE: sparse},
+        vector=vectors,
         payload=payload_to(point.payload),
     )
 
@@ -283,3 +309,17 @@ def _filter(generation: int, where: PointFilter) -> models.Filter:
         any_path = models.MatchAny(any=list(where.paths))
         must.append(models.FieldCondition(key="path", match=any_path))
     return models.Filter(must=must)
+
+
+def _unsettled(visible: int, building: int | None) -> models.Filter:
+    own: list[models.Condition] = []
+    if building is not None:
+        match = models.MatchValue(value=building)
+        own = [models.FieldCondition(key="since", match=match)]
+    return models.Filter(
+        should=[
+            models.FieldCondition(key="since", range=models.Range(gt=visible)),
+            models.FieldCondition(key="until", range=models.Range(lt=FOREVER)),
+        ],
+        must_not=own,
+    )
