@@ -32,9 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, set up Django, then load the fixtures."""
     for name in _OUTSIDE:
         os.environ.pop(name, None)
-    os.environ["DJANGO_SETTINGS_MODULE"] = "aiassist.settings.test"
     if _only_hands_out_work(config):
+        # Were it named here, pytest-django would load the settings in each worker
+        # before that has started its servers.
+        os.environ.pop("DJANGO_SETTINGS_MODULE", None)
         return
+    os.environ["DJANGO_SETTINGS_MODULE"] = "aiassist.settings.test"
     home = Path(tempfile.mkdtemp(prefix="aiassist-test-"))
     _stop.append(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ["DATA_DIR"] = str(home)
