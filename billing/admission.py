@@ -1,35 +1,32 @@
 """One admission: may this call be made? Judged together, or not at all.
 
 Three limits are judged at once, per user and never per key: the clock hour and the
-clock day in UTC, and the calls running at one time. Only the server's clock counts.
+clock day in UTC, and the calls running at one time. Only the servers' clocks count.
 
-**Redis refuses fast, the database decides.** One Lua call in Redis (`billing.windows`)
-judges all three and takes from all three. What it refuses costs no transaction. What
-it lets through is then counted in the database: a short transaction locks the
-user's `Quota` row, judges again by its counts, raises them and inserts the
-reservation. Redis holds only a copy, so nothing that befalls it can overspend:
+**The database grants, Redis spends.** One Lua call in Redis (`billing.windows`) judges
+all three and takes from all three; no SQL is asked. It spends calls that the database
+has granted it ahead: a twentieth of the limit at a time, counted in the user's `Quota`
+row *before* Redis learns of them. When they are used up, one short transaction grants
+the next. docs/developer/admission.md argues why this cannot overspend; in short:
 
-- Redis too low (FLUSHALL, an old snapshot after kill -9, a failover, a copy written
-  while another process was between its Lua call and its INSERT): calls pass Redis
-  and fail in the database, which then writes its own counts into Redis. An epoch
-  kept in Redis would not do: an append-only file that lost its last second comes
-  back with the right epoch and the wrong counts.
-- Redis too high (a process died between both steps, a hold was given back while
-  Redis was away): calls are refused wrongly, yet never for long. Once in
-  `CONFIRM_SECONDS` per user a refusal is put to the database, whose counts replace
-  the copy.
+- The row is an upper bound of what was admitted, and never above the limit.
+- A grant reaches Redis once or never (it is not sent again), and only under the lease
+  that asked for it. Redis makes up a new lease when it has forgotten a user.
+- Counts of another life of Redis (an old snapshot after kill -9, a replica that lagged
+  behind) are void: they carry the id of the process that wrote them.
 - Redis away or frozen: the socket times out (`REDIS_TIMEOUT_SECONDS`), a circuit
-  breaker spares the next requests the wait, and the database decides alone. It
-  refuses a full window before it takes the lock, so a flood does not queue.
-- The key is gone: the database decides, and its counts become the copy.
+  breaker spares the next requests the wait, and the database decides alone, by the
+  same row. It refuses a full window before it takes the lock, so a flood does not
+  queue.
 
-The counts live in the quota row because they then change under the same lock and in
-the same transaction as the ledger rows they count; `ledger_counts` adds those up
-and the tests hold both equal. On SQLite the transaction is IMMEDIATE, which is the
-lock. No connection is held once `admit` has returned (`aadmit` gives it back).
+What a lost lease had not spent stays counted: a twentieth of the limit at most, half
+as much with the next loss in the same hour, and so on.
+
+No connection is held once `admit` has returned (`aadmit` gives it back).
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -43,37 +40,73 @@ from aiassist.lib.errors import QuotaExceeded
 from aiassist.lib.metrics import count_admission
 from billing import windows
 from billing.limits import LimitsSnapshot, refusal_of, snapshot
-from billing.models import Quota, Reservation, Tier, UsageRecord
+from billing.models import Quota, Reservation, Tier
 from billing.models.ledger import new_reservation_id
 from billing.selectors import tier_of
-from billing.windows import Counts, Taken, Verdict
+from billing.windows import Grant, Taken, Verdict, Want
+
+# Redis gets a twentieth of the limit at a time: what a loss of it may cost a user.
+BLOCKS = 20
+_UNLIMITED = 10**9  # with RATE_LIMIT_ENABLED off everything is admitted and counted
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that would like to be made."""
+
+    reservation_id: str
+    user_id: str
+    key_id: str  # "": session or JWT
+    tier: Tier
+    feature: str
+    endpoint: str
+    request_id: str
+    now: datetime | None  # None: by the server's clock
+    enforced: bool
+
+    @property
+    def hour_limit(self) -> int:
+        return self.tier.requests_per_hour if self.enforced else _UNLIMITED
+
+    @property
+    def day_limit(self) -> int:
+        return self.tier.requests_per_day if self.enforced else _UNLIMITED
+
+    @property
+    def slot_limit(self) -> int:
+        return self.tier.max_concurrent if self.enforced else _UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
     """A call that may be made. Settle or release it in every exit path."""
 
-    reservation_id: str
-    user_id: str
-    tier: Tier
+    call: Call
     limits: LimitsSnapshot  # this call included
     started_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    reservation_id: str
-    principal: Principal
-    tier: Tier
-    feature: str
-    endpoint: str
-    request_id: str
-    now: datetime
-    enforced: bool
+    by_database: bool = False  # Redis was away: its hold is a row
+    of_grant: bool = False  # it was counted with a grant for Redis
+    _open: list[None] = field(default_factory=lambda: [None], repr=False)
 
     @property
-    def ends_at(self) -> datetime:
-        return self.now + timedelta(seconds=settings.RESERVATION_SECONDS)
+    def reservation_id(self) -> str:
+        return self.call.reservation_id
+
+    @property
+    def user_id(self) -> str:
+        return self.call.user_id
+
+    @property
+    def tier(self) -> Tier:
+        return self.call.tier
+
+    def end(self) -> bool:
+        """Whether this is the first to end it, of all threads that try."""
+        try:
+            self._open.pop()
+        except IndexError:
+            return False
+        return True
 
 
 def admit(
@@ -82,35 +115,23 @@ def admit(
     feature: str,
     endpoint: str,
     request_id: str,
+    tier: Tier | None = None,
     now: datetime | None = None,
 ) -> Admission:
     """Reserve one call, or raise QuotaExceeded with what to do about it.
 
-    `now` is the server's clock unless a test stands at a window's edge.
+    `tier` is the user's if it is known. `now` is the server's clock unless a test
+    stands at a window's edge.
     """
-    call = _Call(
-        reservation_id=new_reservation_id(),
-        principal=principal,
-        tier=tier_of(principal.user),
+    call = new_call(
+        principal,
+        tier=tier or tier_of(principal.user),
         feature=feature,
         endpoint=endpoint,
         request_id=request_id,
-        now=now or clock.now(),
-        enforced=settings.RATE_LIMIT_ENABLED,
+        now=now,
     )
-    try:
-        limits = _admit(call)
-    except QuotaExceeded as refusal:
-        count_admission(refusal.code, feature)
-        raise
-    count_admission("admitted", feature)
-    return Admission(
-        reservation_id=call.reservation_id,
-        user_id=principal.user_id,
-        tier=call.tier,
-        limits=limits,
-        started_at=limits.at,
-    )
+    return conclude(call, windows.take(want_of(call)))
 
 
 async def aadmit(
@@ -122,129 +143,232 @@ async def aadmit(
     )
 
 
-def limits_for(user: User, *, now: datetime | None = None) -> LimitsSnapshot:
-    """Return what the user's tier allows and what is left, as the database has it."""
-    moment = now or clock.now()
-    counts = _read_counts(user.pk, moment)
-    return _limits(tier_of(user), counts, moment, enforced=settings.RATE_LIMIT_ENABLED)
+def new_call(
+    principal: Principal,
+    *,
+    tier: Tier,
+    feature: str,
+    endpoint: str,
+    request_id: str,
+    now: datetime | None = None,
+) -> Call:
+    """Describe a call; fields are cut to what their columns hold."""
+    return Call(
+        reservation_id=new_reservation_id(),
+        user_id=principal.user_id,
+        key_id=principal.key_id or "",
+        tier=tier,
+        feature=feature[:40],
+        endpoint=endpoint[:120],
+        request_id=request_id[:128],
+        now=now,
+        enforced=settings.RATE_LIMIT_ENABLED,
+    )
 
 
-def ledger_counts(user: User, *, now: datetime) -> tuple[int, int]:
-    """Add up the ledger: calls admitted in the hour and in the day of `now`.
-
-    Open reservations and settled records; what was released is in neither.
-    """
-
-    def admitted(start: datetime, end: datetime) -> int:
-        held = Reservation.objects.filter(
-            user_id=user.pk, admitted_at__gte=start, admitted_at__lt=end
-        )
-        used = UsageRecord.objects.for_user(user.pk).admitted_in(start, end)
-        # Records first: a call that settles in between must not be seen twice.
-        return used.count() + held.count()
-
-    return admitted(*clock.hour_window(now)), admitted(*clock.day_window(now))
-
-
-def _admit(call: _Call) -> LimitsSnapshot:
-    taken = _ask_redis(call)
-    if taken.verdict is Verdict.TAKEN:
-        return _reserve_taken(call)
-    if taken.verdict is Verdict.REFUSED and (refusal := _redis_refusal(call, taken)):
-        raise refusal
-    return _decide(call)
-
-
-def _ask_redis(call: _Call) -> Taken:
-    if not call.enforced:
-        return Taken(Verdict.ASK_DATABASE)
-    return windows.take(
-        call.principal.user_id,
-        call.tier,
+def want_of(call: Call) -> Want:
+    """Return what Redis is asked."""
+    meta = (
+        *(call.key_id, call.tier.code, call.endpoint, call.feature),
+        call.request_id,
+    )
+    return Want(
+        user_id=call.user_id,
         hold_id=call.reservation_id,
-        now=call.now,
-        ends_at=call.ends_at,
+        hold_ms=int(settings.RESERVATION_SECONDS * 1000),
+        meta=json.dumps(meta),
+        hour_limit=call.hour_limit,
+        day_limit=call.day_limit,
+        slot_limit=call.slot_limit,
+        now_ms=windows.ms(call.now) if call.now else 0,
     )
 
 
-def _redis_refusal(call: _Call, taken: Taken) -> QuotaExceeded | None:
-    return refusal_of(
-        snapshot(
-            call.tier,
-            call.now,
-            hour_used=taken.hour_used,
-            day_used=taken.day_used,
-            concurrent=taken.concurrent,
-            enforced=True,
-        )
-    )
+def conclude(call: Call, taken: Taken | None) -> Admission:
+    """Turn Redis's verdict into an admission, or raise QuotaExceeded.
 
-
-def _reserve_taken(call: _Call) -> LimitsSnapshot:
-    """Reserve what Redis has taken. Raises QuotaExceeded if Redis was too low."""
-    user_id = call.principal.user_id
+    Asks the database when Redis is away or has used up what it was granted.
+    """
     try:
-        limits, counts, refusal = _reserve(call)
-    except BaseException:
-        # Nothing was written; a kill at this point heals by confirmation.
-        windows.give_back(user_id, call.reservation_id, call.now)
+        admission = at_once(call, taken)
+        if admission is None:
+            admission = (
+                _by_database(call) if taken is None else _with_new_grant(call, taken)
+            )
+    except QuotaExceeded as refusal:
+        count_admission(refusal.code, call.feature)
         raise
-    if refusal is not None:
-        windows.put(user_id, counts, limits.at)
-        raise refusal
-    return limits
+    count_admission("admitted", call.feature)
+    return admission
 
 
-def _decide(call: _Call) -> LimitsSnapshot:
-    """Let the database alone decide, then copy its counts into Redis."""
-    user_id = call.principal.user_id
-    if not call.enforced:
-        return _reserve(call)[0]
-    # A full window is refused before the lock, so that a flood does not queue.
-    counts = _read_counts(user_id, call.now)
-    limits = _limits(call.tier, counts, call.now, enforced=True)
+def at_once(call: Call, taken: Taken | None) -> Admission | None:
+    """Return what Redis alone could decide, None when the database is needed.
+
+    Raises QuotaExceeded.
+    """
+    if taken is None or taken.verdict in (Verdict.ASK_DATABASE, Verdict.STALE):
+        return None
+    limits = _limits_of(call, taken)
+    if taken.verdict is Verdict.TAKEN:
+        return Admission(call, limits, taken.at)
     refusal = refusal_of(limits)
-    if refusal is None:
-        limits, counts, refusal = _reserve(call)
-    windows.put(user_id, counts, limits.at)
     if refusal is not None:
         raise refusal
-    return limits
+    return None
+
+
+def limits_for(user: User, *, now: datetime | None = None) -> LimitsSnapshot:
+    """Return what the user's tier allows and what is left.
+
+    Calls that Redis was granted and has not spent are left; while it is away nobody
+    can make them, so they count as used.
+    """
+    tier, moment = tier_of(user), now or clock.now()
+    quota = Quota.objects.filter(pk=user.pk).first() or _fresh_quota(user.pk, moment)
+    moment = quota.roll_to(moment)
+    holds = _holds(user.pk, moment)
+    hour_used, day_used, concurrent = quota.hour_used, quota.day_used, len(holds)
+    kept = windows.peek(user.pk, moment, [hold_id for hold_id, _ in holds])
+    if kept is not None:
+        concurrent = kept.concurrent
+    if kept is not None and kept.lease and kept.lease == quota.lease:
+        if kept.hour_start == quota.hour_start:
+            hour_used -= kept.left
+        if kept.day_start == quota.day_start:
+            day_used -= kept.left + kept.back
+    return snapshot(
+        tier,
+        moment,
+        hour_used=max(0, hour_used),
+        day_used=max(0, day_used),
+        concurrent=concurrent,
+        enforced=settings.RATE_LIMIT_ENABLED,
+    )
+
+
+def _with_new_grant(call: Call, taken: Taken) -> Admission:
+    """Let the database grant Redis more calls, the first of which is this one."""
+    moment = call.now or taken.at
+    grant, refusal = _grant(call, taken, moment)
+    put = windows.put(grant, want_of(call))
+    if refusal is not None:
+        raise refusal
+    if put is None or put.verdict is Verdict.STALE:
+        # Redis has lost its lease, or itself, since it asked: the call was counted.
+        return _hold_in_database(call, moment)
+    if put.verdict is Verdict.TAKEN:
+        return Admission(call, _limits_of(call, put), put.at)
+    # Others have taken the last slot, or all that was granted, meanwhile.
+    if refusal := refusal_of(_limits_of(call, put)):
+        raise refusal
+    return _by_database(call)
 
 
 @transaction.atomic
-def _reserve(call: _Call) -> tuple[LimitsSnapshot, Counts, QuotaExceeded | None]:
-    """Judge by the database's counts; count the call and insert its reservation.
+def _grant(
+    call: Call, taken: Taken, now: datetime
+) -> tuple[Grant, QuotaExceeded | None]:
+    """Count calls that Redis may admit from now on; none if there is no room."""
+    quota = _locked_quota(call.user_id, now)
+    moment = quota.roll_to(now)
+    if quota.lease != taken.lease:
+        # What it had not spent stays counted: nobody knows how much that was.
+        if quota.lease and quota.hour_used:
+            quota.losses = min(quota.losses + 1, 99)
+        quota.lease, quota.version = taken.lease, 0
+    elif clock.day_window(taken.at)[0] == quota.day_start:
+        quota.day_used = max(0, quota.day_used - taken.back)
+    n_calls = _block(call, quota, is_first=quota.version == taken.version)
+    refusal = None
+    if n_calls < 1:
+        limits = _limits(call, quota, moment, spare=taken.left)
+        refusal, n_calls = refusal_of(limits), 0
+    quota.hour_used += n_calls
+    quota.day_used += n_calls
+    quota.version += 1
+    quota.save()
+    return _grant_of(quota, n_calls, _holds(call.user_id, moment)), refusal
 
-    Returns the limits and counts afterwards, and the refusal if it was refused.
+
+def _block(call: Call, quota: Quota, *, is_first: bool) -> int:
+    """Return how many calls to grant. Each loss in this hour halves it.
+
+    Of several that ask at once the first one gets a block, the others one call.
     """
-    user_id = call.principal.user_id
-    quota = _locked_quota(user_id, call.now)
-    moment = quota.roll_to(call.now)
-    counts = _counts(quota, _holds(user_id, moment))
-    limits = _limits(call.tier, counts, moment, enforced=call.enforced)
+    hour, day = call.hour_limit, call.day_limit
+    fair = max(1, min(hour, day) // BLOCKS >> quota.losses) if is_first else 1
+    return min(fair, hour - quota.hour_used, day - quota.day_used)
+
+
+def _grant_of(
+    quota: Quota, n_calls: int, holds: tuple[tuple[str, datetime], ...]
+) -> Grant:
+    return Grant(
+        lease=quota.lease,
+        version=quota.version,
+        hour_start=quota.hour_start,
+        hour_used=quota.hour_used,
+        day_start=quota.day_start,
+        day_used=quota.day_used,
+        n_calls=n_calls,
+        holds=holds,
+    )
+
+
+def _by_database(call: Call) -> Admission:
+    """Let the database alone decide."""
+    now = call.now or clock.now()
+    # A full window is refused before the lock, so that a flood does not queue.
+    quota = Quota.objects.filter(pk=call.user_id).first()
+    quota = quota or _fresh_quota(call.user_id, now)
+    moment = quota.roll_to(now)
+    concurrent = len(_holds(call.user_id, moment))
+    limits = _limits(call, quota, moment, concurrent=concurrent)
     if refusal := refusal_of(limits):
-        return limits, counts, refusal
-    held = _insert(call, moment)
+        raise refusal
+    return _reserve(call, now)
+
+
+@transaction.atomic
+def _reserve(call: Call, now: datetime) -> Admission:
+    """Judge by the row; count the call and insert its reservation."""
+    quota = _locked_quota(call.user_id, now)
+    moment = quota.roll_to(now)
+    concurrent = len(_holds(call.user_id, moment))
+    limits = _limits(call, quota, moment, concurrent=concurrent)
+    if refusal := refusal_of(limits):
+        raise refusal
     quota.hour_used += 1
     quota.day_used += 1
     quota.save()
-    counts = _counts(quota, (*counts.holds, (held.pk, held.expires_at)))
-    limits = _limits(call.tier, counts, moment, enforced=call.enforced)
-    return limits, counts, None
+    _insert(call, moment)
+    limits = _limits(call, quota, moment, concurrent=concurrent + 1)
+    return Admission(call, limits, moment, by_database=True)
 
 
-def _insert(call: _Call, moment: datetime) -> Reservation:
-    return Reservation.objects.create(
+@transaction.atomic
+def _hold_in_database(call: Call, now: datetime) -> Admission:
+    """Hold a call that was counted already."""
+    quota = _locked_quota(call.user_id, now)
+    moment = quota.roll_to(now)
+    _insert(call, moment)
+    concurrent = len(_holds(call.user_id, moment))
+    limits = _limits(call, quota, moment, concurrent=concurrent)
+    return Admission(call, limits, moment, by_database=True, of_grant=True)
+
+
+def _insert(call: Call, moment: datetime) -> None:
+    Reservation.objects.create(
         id=call.reservation_id,
-        user_id=call.principal.user_id,
-        request_id=call.request_id[:128],
-        key_id=call.principal.key_id or "",
+        user_id=call.user_id,
+        request_id=call.request_id,
+        key_id=call.key_id,
         tier_code=call.tier.code,
-        endpoint=call.endpoint[:120],
-        feature=call.feature[:40],
+        endpoint=call.endpoint,
+        feature=call.feature,
         admitted_at=moment,
-        expires_at=call.ends_at,
+        expires_at=moment + timedelta(seconds=settings.RESERVATION_SECONDS),
     )
 
 
@@ -266,36 +390,30 @@ def _fresh_quota(user_id: str, now: datetime) -> Quota:
     )
 
 
-def _read_counts(user_id: str, now: datetime) -> Counts:
-    """Return the counts without locking anything."""
-    quota = Quota.objects.filter(pk=user_id).first() or _fresh_quota(user_id, now)
-    moment = quota.roll_to(now)
-    return _counts(quota, _holds(user_id, moment))
-
-
 def _holds(user_id: str, moment: datetime) -> tuple[tuple[str, datetime], ...]:
     running = Reservation.objects.for_user(user_id).holding_at(moment)
     return tuple(running.values_list("pk", "expires_at"))
 
 
-def _counts(quota: Quota, holds: tuple[tuple[str, datetime], ...]) -> Counts:
-    return Counts(
-        hour_start=quota.hour_start,
-        hour_used=quota.hour_used,
-        day_start=quota.day_start,
-        day_used=quota.day_used,
-        holds=holds,
+def _limits_of(call: Call, taken: Taken) -> LimitsSnapshot:
+    return snapshot(
+        call.tier,
+        taken.at,
+        hour_used=taken.hour_used,
+        day_used=taken.day_used,
+        concurrent=taken.concurrent,
+        enforced=call.enforced,
     )
 
 
 def _limits(
-    tier: Tier, counts: Counts, now: datetime, *, enforced: bool
+    call: Call, quota: Quota, moment: datetime, *, concurrent: int = 0, spare: int = 0
 ) -> LimitsSnapshot:
     return snapshot(
-        tier,
-        max(now, counts.hour_start, counts.day_start),
-        hour_used=counts.hour_used,
-        day_used=counts.day_used,
-        concurrent=len(counts.holds),
-        enforced=enforced,
+        call.tier,
+        moment,
+        hour_used=quota.hour_used - spare,
+        day_used=quota.day_used - spare,
+        concurrent=concurrent,
+        enforced=call.enforced,
     )

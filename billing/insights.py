@@ -10,6 +10,7 @@ from django.db.models.query import QuerySet
 from accounts.models import User
 from aiassist.lib import clock
 from billing.models import Tier, UsageRecord
+from billing.outbox import write_everything
 from billing.selectors import tier_of, tiers_by_rank
 from billing.usage import Slice, Sums, by_hour, span
 
@@ -75,6 +76,7 @@ class Insights:
 def insights(user: User, *, now: datetime | None = None) -> Insights:
     """Look at the last 30 days, today included."""
     start, end = span("month", now or clock.now())
+    write_everything()
     records = UsageRecord.objects.for_user(user.pk).admitted_in(start, end)
     slices = by_hour(user, start, end)
     patterns = _patterns(records, slices)

@@ -1,36 +1,45 @@
 """Settle what was reserved: one immutable record per call, or nothing at all.
 
-`settle` turns a reservation into a usage record; `release` gives it back, for a call
-that cost nothing (a provider that failed before its first token). Both may run
-twice or in parallel, the first one wins: the reservation row is what they race for.
-The sweeper settles what a dead process left behind, as `abandoned`.
+`settle` turns a hold into a usage record; `release` gives it back, for a call that
+cost nothing (a provider that failed before its first token). Exactly one of both
+counts, the first one. A settled call is kept in Redis and in this process until a
+batch of them is written (`billing.outbox`); a call that the database admitted is
+settled there at once. The sweeper settles what a dead process left behind, as
+`abandoned`.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, ParamSpec, TypeVar
 
+from django.conf import settings
 from django.db import (
     DatabaseError,
-    IntegrityError,
     InterfaceError,
     OperationalError,
     connection,
     transaction,
 )
-from django.db.models import F
 
 from accounts.models import User
 from aiassist.lib import clock
 from aiassist.lib.db import in_db
-from aiassist.lib.ids import base62_random
 from aiassist.lib.metrics import count_settlement
-from billing import windows
+from billing import holds, windows
 from billing.admission import Admission
 from billing.models import Quota, Reservation, UsageRecord
+from billing.outbox import (
+    ORPHANED_AFTER_SECONDS,
+    SettledCall,
+    drain,
+    outbox,
+    settled_call,
+    write_calls,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -55,29 +64,22 @@ class Settlement:
     workspace_id: str = ""
 
 
-def settle(admission: Admission, settlement: Settlement) -> UsageRecord | None:
-    """Record the call's cost and free its slot.
-
-    Returns the record of the first settlement; None when it was released, or the
-    user erased, before.
-    """
-    record, is_new = _surely(
-        _settle, admission.reservation_id, settlement, settlement.status
-    )
-    windows.free_slot(admission.user_id, admission.reservation_id)
-    if record is None:
-        return None
-    if is_new:
-        count_settlement(
-            provider=record.provider,
-            model=record.model,
-            tokens_in=record.tokens_in,
-            tokens_out=record.tokens_out,
-            cost_usd_micros=record.cost_usd_micros,
-        )
-    elif record.status == UsageRecord.Status.ABANDONED:
-        logger.warning("A call settled after it had been given up.")
-    return record
+def settle(admission: Admission, settlement: Settlement) -> bool:
+    """Record the call's cost and free its slot. False: it was ended before."""
+    if not admission.end():
+        return False
+    _count(settlement)
+    call = _call_of(admission, settlement)
+    if admission.by_database:
+        _surely(_settle_row, call)
+        _end_ghost(admission)
+    elif not settings.USAGE_WRITE_SECONDS:
+        write_calls([call])
+        _free(admission)
+    else:
+        user_id, hold_id = admission.user_id, admission.reservation_id
+        _keep(admission, call, windows.settle(user_id, hold_id, json.dumps(call)))
+    return True
 
 
 async def asettle(admission: Admission, settlement: Settlement) -> None:
@@ -86,12 +88,16 @@ async def asettle(admission: Admission, settlement: Settlement) -> None:
 
 
 def release(admission: Admission) -> bool:
-    """Give the call back: no cost, no count, no slot. False: too late, or twice."""
-    admitted_at = _surely(_release, admission.reservation_id, admission.user_id)
-    if admitted_at is None:
+    """Give the call back: no cost, no count, no slot. False: it was ended before."""
+    if not admission.end():
         return False
-    windows.give_back(admission.user_id, admission.reservation_id, admitted_at)
-    return True
+    user_id, hold_id = admission.user_id, admission.reservation_id
+    if admission.by_database:
+        if _surely(_release_row, hold_id, user_id) is None:
+            return False
+        _end_ghost(admission)
+        return True
+    return bool(_give_back(user_id, hold_id))
 
 
 async def arelease(admission: Admission) -> None:
@@ -104,23 +110,155 @@ def sweep_reservations(*, now: datetime | None = None, at_most: int = 1000) -> i
 
     They count and are marked `abandoned` and estimated: nobody knows what they cost.
     """
-    stale = (
-        Reservation.objects.stale_at(now or clock.now())
-        .order_by("expires_at")
-        .values_list("pk", "user_id")[:at_most]
+    moment = now or clock.now()
+    drain(older_than_seconds=ORPHANED_AFTER_SECONDS)
+    return _sweep_redis(moment, at_most) + _sweep_rows(moment, at_most)
+
+
+def ledger_counts(user: User, *, now: datetime) -> tuple[int, int]:
+    """Add up the ledger: calls admitted in the hour and in the day of `now`.
+
+    Running calls and settled records; what was released is in neither. Calls whose
+    process and Redis died at once are in the user's quota row only.
+    """
+    outbox.write()
+    drain()
+    # Records first: a call that settles in between must not be seen twice.
+    used = UsageRecord.objects.for_user(user.pk)
+    recorded = set(
+        used.admitted_in(*clock.day_window(now)).values_list(
+            "reservation_id", "admitted_at"
+        )
     )
+    held = Reservation.objects.for_user(user.pk).values_list("pk", "admitted_at")
+    running = holds.open_holds(user.pk)
+    in_redis = [(h.reservation_id, h.admitted_at) for h in running]
+    admitted = dict([*in_redis, *held, *recorded])
+
+    def within(start: datetime, end: datetime) -> int:
+        return sum(start <= at < end for at in admitted.values())
+
+    return within(*clock.hour_window(now)), within(*clock.day_window(now))
+
+
+def _count(done: Settlement) -> None:
+    count_settlement(
+        provider=done.provider,
+        model=done.model,
+        tokens_in=max(0, done.tokens_in),
+        tokens_out=max(0, done.tokens_out),
+        cost_usd_micros=max(0, done.cost_usd_micros),
+    )
+
+
+def _call_of(admission: Admission, done: Settlement) -> SettledCall:
+    call = admission.call
+    return settled_call(
+        reservation_id=call.reservation_id,
+        user_id=call.user_id,
+        request_id=call.request_id,
+        key_id=call.key_id,
+        workspace_id=done.workspace_id,
+        tier_code=call.tier.code,
+        endpoint=call.endpoint,
+        feature=call.feature,
+        provider=done.provider,
+        model=done.model,
+        tokens_in=done.tokens_in,
+        tokens_out=done.tokens_out,
+        cost_usd_micros=done.cost_usd_micros,
+        estimated=done.estimated,
+        status=done.status,
+        latency_ms=done.latency_ms,
+        first_token_ms=done.first_token_ms,
+        admitted_at=admission.started_at.isoformat(),
+    )
+
+
+def _keep(
+    admission: Admission, call: SettledCall, settled: tuple[bool, str] | None
+) -> None:
+    """Leave a settled call to the next batch; without Redis write it at once."""
+    if settled is not None:
+        outbox.add(call, settled[1])
+        return
+    outbox.owe(admission.user_id, admission.reservation_id)
+    try:
+        write_calls([call])
+    except DatabaseError:
+        if connection.in_atomic_block:
+            raise
+        outbox.add(call, "")  # both are away: it is kept here until one is back
+
+
+def _free(admission: Admission) -> None:
+    user_id, hold_id = admission.user_id, admission.reservation_id
+    if windows.settle(user_id, hold_id, "") is None:
+        outbox.owe(user_id, hold_id)
+
+
+def _end_ghost(admission: Admission) -> None:
+    """End the hold that Redis may have made after all, when it woke up.
+
+    Its call was counted apart from this one, unless both are of one grant.
+    """
+    if admission.of_grant:
+        _free(admission)
+    else:
+        _give_back(admission.user_id, admission.reservation_id)
+
+
+def _give_back(user_id: str, hold_id: str) -> bool | None:
+    given_back = windows.give_back(user_id, hold_id)
+    if given_back is None:
+        outbox.owe(user_id, hold_id, gives_back=True)
+    return given_back
+
+
+def _sweep_redis(moment: datetime, at_most: int) -> int:
+    lost = holds.ended_by(moment, at_most=at_most)
+    if lost:
+        write_calls([_abandoned(hold.reservation_id, hold) for hold in lost])
+    for hold in lost:
+        windows.settle(hold.user_id, hold.reservation_id, "")
+    return len(lost)
+
+
+def _sweep_rows(moment: datetime, at_most: int) -> int:
+    stale = Reservation.objects.stale_at(moment).order_by("expires_at")[:at_most]
     n_settled = 0
-    abandoned = Settlement(status="error", estimated=True)
-    for reservation_id, user_id in stale:
+    for held in stale:
         try:
-            _settle(reservation_id, abandoned, UsageRecord.Status.ABANDONED)
+            _settle_row(_abandoned(held.pk, held))
         except DatabaseError:
             # One hold that cannot be settled must not keep the others.
-            logger.exception("could not settle %s", reservation_id)
+            logger.exception("could not settle %s", held.pk)
             continue
-        windows.free_slot(user_id, reservation_id)
         n_settled += 1
     return n_settled
+
+
+def _abandoned(reservation_id: str, held: holds.Hold | Reservation) -> SettledCall:
+    return settled_call(
+        reservation_id=reservation_id,
+        user_id=held.user_id,
+        request_id=held.request_id,
+        key_id=held.key_id,
+        tier_code=held.tier_code,
+        endpoint=held.endpoint,
+        feature=held.feature,
+        admitted_at=held.admitted_at.isoformat(),
+        workspace_id="",
+        provider="",
+        model="",
+        tokens_in=0,
+        tokens_out=0,
+        cost_usd_micros=0,
+        estimated=True,
+        status=UsageRecord.Status.ABANDONED,
+        latency_ms=0,
+        first_token_ms=None,
+    )
 
 
 def _surely(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -139,62 +277,14 @@ def _surely(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 @transaction.atomic
-def _settle(
-    reservation_id: str, settlement: Settlement, status: str
-) -> tuple[UsageRecord | None, bool]:
-    """Return the record of the first settlement, and whether this is the first."""
-    held = Reservation.objects.select_for_update().filter(pk=reservation_id).first()
-    if held is None:
-        records = UsageRecord.objects.filter(reservation_id=reservation_id)
-        return records.first(), False
-    record = _insert(_record_of(held, settlement, status))
-    held.delete()
-    User.objects.filter(pk=held.user_id).update(
-        requests_total=F("requests_total") + 1,
-        tokens_total=F("tokens_total") + record.tokens_in + record.tokens_out,
-    )
-    return record, True
-
-
-def _record_of(held: Reservation, done: Settlement, status: str) -> UsageRecord:
-    return UsageRecord(
-        reservation_id=held.pk,
-        user_id=held.user_id,
-        request_id=held.request_id,
-        key_id=held.key_id,
-        workspace_id=done.workspace_id[:64],
-        tier_code=held.tier_code,
-        endpoint=held.endpoint,
-        feature=held.feature,
-        provider=done.provider[:40],
-        model=done.model[:120],
-        tokens_in=max(0, done.tokens_in),
-        tokens_out=max(0, done.tokens_out),
-        cost_usd_micros=max(0, done.cost_usd_micros),
-        estimated=done.estimated,
-        status=status,
-        latency_ms=max(0, done.latency_ms),
-        first_token_ms=done.first_token_ms,
-        admitted_at=held.admitted_at,
-    )
-
-
-def _insert(record: UsageRecord) -> UsageRecord:
-    """Insert, also when the client sent the id of an earlier request of its own.
-
-    Such a call costs like any other, so it gets an id that is unique again.
-    """
-    try:
-        with transaction.atomic():
-            record.save(force_insert=True)
-    except IntegrityError:
-        record.request_id = f"{record.request_id}.{base62_random(12)}"
-        record.save(force_insert=True)
-    return record
+def _settle_row(call: SettledCall) -> None:
+    """Record a call that the database admitted, and remove its hold."""
+    write_calls([call])
+    Reservation.objects.filter(pk=call["reservation_id"]).delete()
 
 
 @transaction.atomic
-def _release(reservation_id: str, user_id: str) -> datetime | None:
+def _release_row(reservation_id: str, user_id: str) -> datetime | None:
     """Remove the reservation and its counts; None when it is gone already."""
     # The same order of locks as in admission: first the quota, then the hold.
     quota = Quota.objects.select_for_update().filter(pk=user_id).first()

@@ -8,6 +8,7 @@ from aiassist.lib.redis import RedisDown
 from billing import windows
 from billing.admission import limits_for
 from billing.models import Reservation, UsageRecord
+from billing.outbox import write_everything
 from billing.usage import report
 
 _WITH_THE_ACCOUNT = "Until the account is deleted."
@@ -23,6 +24,7 @@ classify(
     "billing.Quota",
     owner="user",
     export=("user", "hour_start", "hour_used", "day_start", "day_used"),
+    withheld=dict.fromkeys(("lease", "version", "losses"), "internal"),
     retention=_WITH_THE_ACCOUNT,
     erase="delete",
 )
@@ -118,11 +120,12 @@ def erase(user: User) -> int:
     hang on the user's own (subscriptions, quota, the rollups' link) follow it.
     """
     Reservation.objects.for_user(user.pk).delete()
-    n_forgotten = UsageRecord.objects.for_user(user.pk).forget_the_user()
     try:
-        return n_forgotten + windows.forget(user.pk)
+        n_keys = windows.forget(user.pk)
     except RedisDown:
-        return n_forgotten  # Redis holds counts only and drops them in two days
+        n_keys = 0  # Redis holds counts only and drops them in two days
+    write_everything()
+    return n_keys + UsageRecord.objects.for_user(user.pk).forget_the_user()
 
 
 def dashboard_panel(user: User) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from django.db.models.functions import Coalesce, TruncDay, TruncHour
 from accounts.models import User
 from aiassist.lib import clock
 from billing.models import RollupMark, UsageDay, UsageRecord
+from billing.outbox import write_everything
 
 Period = Literal["day", "week", "month"]
 # Days up to and including today, in UTC.
@@ -76,6 +77,7 @@ class UsageReport:
 
 def report(user: User, period: Period, *, now: datetime | None = None) -> UsageReport:
     """Return the user's usage of today, of the last 7 or of the last 30 days."""
+    write_everything()
     moment = now or clock.now()
     start, end = span(period, moment)
     if period == "day":

@@ -30,12 +30,25 @@ _async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, "redis.asyncio.Redi
 @cache
 def client() -> "redis.Redis":
     """Return this process's client; answers are `str`."""
+    return _client(settings.REDIS_URL, _RETRIES)
+
+
+def client_that_never_repeats() -> "redis.Redis":
+    """Return a client for commands that must not be carried out twice.
+
+    An answer that got lost on its way is an error, whatever Redis did.
+    """
+    return _client(settings.REDIS_URL, 0)
+
+
+@cache
+def _client(url: str, n_retries: int) -> "redis.Redis":
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        url,
         decode_responses=True,
         socket_timeout=settings.REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=settings.REDIS_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), _RETRIES, supported_errors=_RETRIED),
+        retry=Retry(NoBackoff(), n_retries, supported_errors=_RETRIED),
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 
+from aiassist import env
 from aiassist.settings.base import *  # noqa: F403
 from aiassist.settings.base import DATA_DIR, STORAGES
 from aiassist.settings.database import postgres
@@ -20,6 +21,8 @@ EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 DEV_MAILBOX = False
 ADMIN_REQUIRES_MFA = False
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# A record is there as soon as its call has ended; tests of batches say otherwise.
+USAGE_WRITE_SECONDS = env.integer("USAGE_WRITE_SECONDS", 0)
 STORAGES["staticfiles"] = {
     "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
 }

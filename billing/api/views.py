@@ -28,6 +28,7 @@ from billing.csv_export import acsv_lines, csv_lines
 from billing.dry_run import Wish, reasons_against
 from billing.insights import insights
 from billing.models import UsageRecord
+from billing.outbox import write_everything
 from billing.usage import Sums, report
 
 _BAD = problem(
@@ -154,6 +155,7 @@ class UsageRecordsView(BillingView):
     def get(self, request: Request) -> HttpResponseBase:
         asked = shapes.RecordsInput(data=request.query_params)
         asked.is_valid(raise_exception=True)
+        write_everything()
         records = UsageRecord.objects.for_user(self.principal.user_id).fitting(
             **asked.validated_data
         )

@@ -16,10 +16,10 @@ class LedgerIsFinal(Exception):
 
 
 class Quota(models.Model):
-    """One user's counts in the windows that run; locked while one is admitted.
+    """One user's counts in the windows that run; locked while they change.
 
-    They change in the same transaction as the reservations they count, so they
-    cannot drift from the ledger, and admission need not count thousands of rows.
+    Calls that the database admitted itself, and calls that it granted Redis ahead:
+    an upper bound of what was admitted, never above the tier's limit.
     """
 
     user = models.OneToOneField(
@@ -32,6 +32,10 @@ class Quota(models.Model):
     hour_used = models.PositiveIntegerField(default=0)
     day_start = models.DateTimeField()
     day_used = models.PositiveIntegerField(default=0)
+    # What Redis calls its counts of this user; another name: it has forgotten.
+    lease = models.CharField(max_length=40, blank=True, default="")
+    version = models.PositiveBigIntegerField(default=0)  # orders grants
+    losses = models.PositiveSmallIntegerField(default=0)  # of leases, this hour
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.hour_used} this hour, {self.day_used} this day"
@@ -46,7 +50,7 @@ class Quota(models.Model):
         hour_start, _ = clock.hour_window(moment)
         day_start, _ = clock.day_window(moment)
         if hour_start != self.hour_start:
-            self.hour_start, self.hour_used = hour_start, 0
+            self.hour_start, self.hour_used, self.losses = hour_start, 0, 0
         if day_start != self.day_start:
             self.day_start, self.day_used = day_start, 0
         return moment
@@ -77,7 +81,7 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
 
 
 class Reservation(models.Model):
-    """A call that was admitted and has not been settled yet."""
+    """A call that the database admitted (Redis was away) and that still runs."""
 
     id = models.CharField(
         max_length=40, primary_key=True, default=new_reservation_id, editable=False

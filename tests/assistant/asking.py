@@ -81,9 +81,9 @@ def records_of(person: Person) -> list[Any]:
 
 
 def open_holds(person: Person) -> int:
-    from billing.models import Reservation  # noqa: PLC0415 - needs Django set up
+    from billing.holds import n_open  # noqa: PLC0415 - needs Django set up
 
-    return Reservation.objects.for_user(person.user.pk).count()
+    return n_open(person.user.pk)
 
 
 def record_after(person: Person, seconds: float = 2.0) -> Any:

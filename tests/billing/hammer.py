@@ -5,6 +5,7 @@ Starts when the file `go` appears and ends after `calls` calls, or when the file
 """
 
 import json
+import os
 import random
 import sys
 import threading
@@ -38,6 +39,7 @@ class Orders:
     go: str
     stop: str
     begin: str  # the moment that the load's clock starts with
+    admitted: str  # a file that gets an "a" for each admission, an "r" if released
     calls: int = 10**9
     threads: int = 4
     end_calls: bool = True  # settle most, release some, forget a few
@@ -56,6 +58,15 @@ class Tally:
         with self.lock:
             self.counts[outcome] += 1
             self.slowest_seconds = max(self.slowest_seconds, seconds)
+
+
+def append(file: str, mark: str) -> None:
+    """Write down at once what a kill must not make forgotten."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, mark.encode())
+    finally:
+        os.close(descriptor)
 
 
 def say(line: str) -> None:
@@ -100,11 +111,13 @@ def one_call(orders: Orders, principal: Principal, now: datetime, tally: Tally) 
     except QuotaExceeded as refusal:
         tally.note(f"refused: {refusal.details['policy']}", time.monotonic() - asked)
         return
+    append(orders.admitted, "a")
     tally.note("admitted", time.monotonic() - asked)
     if not orders.end_calls:
         return
     fate = random.random()
     if fate < 0.1 and release(admission):
+        append(orders.admitted, "r")
         tally.note("released", 0)
     elif fate < 0.9:
         settle(admission, Settlement(tokens_in=1))

@@ -28,6 +28,8 @@ class Load:
         self._go, self._stop = folder / "go", folder / "stop"
         orders |= {"user": user, "keys": list(keys), "begin": NOON.isoformat()}
         orders |= {"go": str(self._go), "stop": str(self._stop)}
+        self._admitted = folder / "admitted"
+        orders |= {"admitted": str(self._admitted)}
         command = python("-m", "tests.billing.hammer", json.dumps(orders))
         self.processes = [
             Process(command, log=folder / f"hammer-{i}.log", env=env) for i in range(n)
@@ -43,6 +45,12 @@ class Load:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    @property
+    def n_admitted(self) -> int:
+        """How many calls any process was admitted and did not give back."""
+        marks = self._admitted.read_bytes() if self._admitted.exists() else b""
+        return marks.count(b"a") - marks.count(b"r")
 
     def go(self) -> None:
         """Let every process begin."""

@@ -24,9 +24,14 @@ def ask(person: Person, *, now: datetime | None = None, **changes: Any) -> Admis
 def use(person: Person, *, now: datetime | None = None, **spent: Any) -> UsageRecord:
     """Admit and settle one chat."""
     request = {k: spent.pop(k) for k in ("feature", "request_id") if k in spent}
-    record = settle(ask(person, now=now, **request), Settlement(**spent))
-    assert record is not None
-    return record
+    admission = ask(person, now=now, **request)
+    assert settle(admission, Settlement(**spent))
+    return record_of(admission)
+
+
+def record_of(admission: Admission) -> UsageRecord:
+    """Return the call's record."""
+    return UsageRecord.objects.get(reservation_id=admission.reservation_id)
 
 
 def tier(code: str = "free", **limits: Any) -> Tier:

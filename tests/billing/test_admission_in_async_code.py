@@ -9,8 +9,9 @@ from django.db import connection
 from aiassist.lib.db import in_db
 from aiassist.lib.errors import QuotaExceeded
 from billing.admission import aadmit, limits_for
+from billing.holds import n_open
 from billing.ledger import Settlement, arelease, asettle
-from billing.models import Reservation, UsageRecord
+from billing.models import UsageRecord
 from tests.billing.people import tier
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,7 +71,7 @@ async def test_q2_a_settlement_goes_through_when_its_caller_is_cancelled(princip
     with pytest.raises(asyncio.CancelledError):
         await task
     for _ in range(500):
-        if not await Reservation.objects.aexists():
+        if not await in_db(n_open, principal.user_id):
             break
         await asyncio.sleep(0.01)
 

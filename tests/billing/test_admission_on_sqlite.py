@@ -54,4 +54,8 @@ def test_q1_and_q6_hold_on_sqlite(tmp_path, redis_server, redis):
     assert result["refused: hour"] == 120 - LIMIT
     with sqlite3.connect(tmp_path / "db.sqlite3") as database:
         held = database.execute("SELECT count(*) FROM billing_reservation").fetchone()
-    assert held == (LIMIT,)
+        counted = database.execute("SELECT hour_used FROM billing_quota").fetchone()
+    with redis_server.client() as server:
+        in_redis = server.hlen("holds") if redis == "there" else 0
+    assert counted == (LIMIT,)
+    assert held[0] + in_redis == LIMIT

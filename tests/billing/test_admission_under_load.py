@@ -11,8 +11,9 @@ from accounts.keys import create_key
 from aiassist.lib.errors import QuotaExceeded
 from aiassist.lib.redis import client
 from billing import windows
-from billing.admission import ledger_counts, limits_for
-from billing.ledger import Settlement, settle, sweep_reservations
+from billing.admission import limits_for
+from billing.holds import open_holds
+from billing.ledger import Settlement, ledger_counts, settle, sweep_reservations
 from billing.models import Quota, Reservation, UsageRecord
 from tests.billing.load import Load
 from tests.billing.people import NOON, ask, tier, use
@@ -31,11 +32,16 @@ def keys(alice):
 
 
 def spent(person):
-    """Return what the ledger and the quota row say was spent, which must be equal."""
+    """Return what the ledger says was spent; the quota row must not say less."""
     quota = Quota.objects.get(pk=person.user.pk)
     hour, day = ledger_counts(person.user, now=NOON)
-    assert (hour, day) == (quota.hour_used, quota.day_used)
+    assert hour <= quota.hour_used
+    assert day <= quota.day_used
     return hour
+
+
+def is_full(person):
+    return limits_for(person.user, now=NOON).hour.remaining == 0
 
 
 def test_q1_of_a_thousand_parallel_calls_exactly_a_hundred_pass(alice, keys, tmp_path):
@@ -57,9 +63,11 @@ def test_q1_of_a_thousand_parallel_calls_exactly_a_hundred_pass(alice, keys, tmp
 
     assert result["admitted"] == LIMIT
     assert result["refused: hour"] == 900
-    assert Reservation.objects.count() == LIMIT
+    assert len(open_holds(alice.user.pk)) == LIMIT
+    assert not Reservation.objects.exists()
     assert spent(alice) == LIMIT
-    assert client().hget(f"quota:{{{alice.user.pk}}}", "hour") == str(LIMIT)
+    kept = client().hgetall(f"quota:{{{alice.user.pk}}}")
+    assert (kept["hour"], kept["left"]) == (str(LIMIT), "0")
 
 
 def test_q1_slots_are_exact_too(alice, keys, tmp_path):
@@ -99,7 +107,7 @@ def test_q6_spend_never_exceeds_quota_whatever_befalls_redis(
     seen = []
 
     def watch():
-        seen.append(ledger_counts(alice.user, now=NOON)[0])
+        seen.append(load.n_admitted)
 
     with load, redis_server.client() as redis:
         load.go()
@@ -123,17 +131,23 @@ def test_q6_spend_never_exceeds_quota_whatever_befalls_redis(
             redis.flushall()
             watch()
             time.sleep(0.1)
-        wait_for(lambda: ledger_counts(alice.user, now=NOON)[0] >= limit, seconds=40)
+        # What lost leases had left is not given again, so that it ends below.
+        wait_for(lambda: is_full(alice), seconds=40)
         time.sleep(0.5)  # more load on a full window
         result = load.finish()
 
     watch()
     assert max(seen) <= limit
     # A call that was released last left room for another: use it, and no more.
+    n_late = 0
     with pytest.raises(QuotaExceeded):
         for _ in range(limit):
             use(alice, now=NOON + timedelta(minutes=5))
-    assert spent(alice) == limit
+            n_late += 1
+    assert load.n_admitted + n_late <= limit
+    assert spent(alice) <= limit
+    # Each loss halves what the next one may cost.
+    assert load.n_admitted + n_late >= limit * 0.7
     assert result["refused: hour"] > 0
     # A timeout of half a second once per process, and what a busy machine adds.
     assert result["slowest_seconds"] < 5
@@ -212,7 +226,7 @@ def test_q11_what_a_killed_process_held_is_freed(alice, keys, tmp_path):
     with load:
         load.go()
         load.processes[0].wait_for_output("ready")
-        wait_for(lambda: Reservation.objects.count() == 3)
+        wait_for(lambda: len(open_holds(alice.user.pk)) == 3)
         load.processes[0].kill()
 
     assert limits_for(alice.user, now=NOON).concurrency.remaining == 0
@@ -228,14 +242,14 @@ def test_q12_settling_in_parallel_leaves_one_record(alice):
 
     def run(number):
         try:
-            return settle(admission, Settlement(tokens_in=number))
+            return number if settle(admission, Settlement(tokens_in=number)) else 0
         finally:
             connection.close()
 
     with ThreadPoolExecutor(8) as pool:
-        records = list(pool.map(run, range(1, 9)))
+        (winner,) = filter(None, pool.map(run, range(1, 9)))
 
-    assert len({record.pk for record in records}) == 1
+    assert UsageRecord.objects.get().tokens_in == winner
     assert UsageRecord.objects.count() == 1
     alice.user.refresh_from_db()
     assert alice.user.requests_total == 1
@@ -259,6 +273,6 @@ def test_sweeping_and_settling_in_parallel_leave_one_record_each(alice):
         list(pool.map(run, [None, *admissions[:10], None, *admissions[10:], None]))
 
     assert UsageRecord.objects.count() == 20
-    assert not Reservation.objects.exists()
+    assert open_holds() == []
     alice.user.refresh_from_db()
     assert alice.user.requests_total == 20

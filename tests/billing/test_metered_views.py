@@ -9,9 +9,10 @@ from rest_framework.response import Response
 from aiassist.lib.errors import NotFound, ProviderError
 from billing.admission import limits_for
 from billing.api.mixins import MeteredMixin, request_id_of
+from billing.holds import n_open
 from billing.ledger import Settlement
 from billing.metering import metered
-from billing.models import Reservation, UsageRecord
+from billing.models import UsageRecord
 from tests.billing.people import ask, tier
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ class SearchView(MeteredMixin):
                 raise ProviderError
             case "crash":
                 raise RuntimeError("a bug")
-        return Response({"found": Reservation.objects.count()})
+        return Response({"found": n_open(request.user.pk)})
 
 
 urlpatterns = [path("ws/<str:workspace_id>/search", SearchView.as_view())]
@@ -51,7 +52,7 @@ def test_an_answer_is_held_while_it_runs_and_settled_after(alice):
     answer = search(alice)
 
     assert answer.json() == {"found": 1}
-    assert not Reservation.objects.exists()
+    assert n_open(alice.user.pk) == 0
     record = UsageRecord.objects.get()
     assert (record.feature, record.status, record.tokens_in) == ("search", "ok", 3)
     assert record.endpoint == "POST /ws/<str:workspace_id>/search"
@@ -84,7 +85,7 @@ def test_q12_a_failed_answer_costs_nothing_and_says_so(alice, fate, status):
 def test_a_crash_costs_nothing(alice):
     alice.api.raise_request_exception = False
     assert search(alice, "crash").status_code == 500
-    assert not Reservation.objects.exists()
+    assert n_open(alice.user.pk) == 0
     assert limits_for(alice.user).hour.used == 0
 
 
@@ -148,7 +149,7 @@ def test_a_metered_block_settles(alice):
         request_id="req_1",
         workspace_id="workspace_1",
     ):
-        assert Reservation.objects.count() == 1
+        assert n_open(alice.user.pk) == 1
     record = UsageRecord.objects.get()
     assert (record.request_id, record.workspace_id) == ("req_1", "workspace_1")
 

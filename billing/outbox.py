@@ -1,0 +1,316 @@
+"""Settled calls on their way into the ledger: written in batches, off the hot path.
+
+Each call is kept twice until it is written: in this process, and in a stream in Redis
+(`billing.scripts`, `usage`) that any process may write from. So a process that is
+killed loses nothing, a Redis that is killed loses nothing, and who is first of two
+writers wins: `reservation_id` is unique in the ledger.
+
+A thread of each process writes its own calls every `USAGE_WRITE_SECONDS`; what a
+dead process left in the stream is written by beat's task, or by the next reader:
+whoever shows usage calls `write_everything` first, so that users see their last call.
+With USAGE_WRITE_SECONDS=0 each call is written before it counts as settled.
+"""
+
+import atexit
+import json
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
+from django.db.models import F
+
+from accounts.models import User
+from aiassist.lib.db import release_connections
+from aiassist.lib.ids import base62_random
+from aiassist.lib.redis import RedisDown, client
+from billing import windows
+from billing.models import UsageRecord
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+# A call this old in the stream has lost the process that should have written it.
+ORPHANED_AFTER_SECONDS = 15.0
+STREAM = "usage"
+_MOST_WAITING = 200_000  # of one process, while the database is away
+_MOST_INTEGER = 2**63 - 1
+_TEXTS = {
+    "reservation_id": 40,
+    "user_id": 40,
+    "request_id": 128,
+    "key_id": 40,
+    "workspace_id": 64,
+    "tier_code": 40,
+    "endpoint": 120,
+    "feature": 40,
+    "provider": 40,
+    "model": 120,
+}
+_NUMBERS = ("tokens_in", "tokens_out", "cost_usd_micros", "latency_ms")
+
+# A settled call as it travels: the columns of a usage record.
+SettledCall = dict[str, Any]
+
+
+def settled_call(**columns: Any) -> SettledCall:
+    """Return a call that every column takes, whatever a provider called itself."""
+    for name, most in _TEXTS.items():
+        # What no column takes (NUL, half a surrogate pair) is left out.
+        clean = columns[name].encode("utf-8", "ignore").decode().replace("\0", "")
+        columns[name] = clean[:most]
+    for name in _NUMBERS:
+        columns[name] = min(max(0, columns[name]), _MOST_INTEGER)
+    return columns
+
+
+class Outbox:
+    """The settled calls of this process that are not in the database yet."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[SettledCall, str]] = deque()
+        self._owed: deque[tuple[str, str, bool]] = deque()
+        self._wake = threading.Event()
+        self._writing = threading.Lock()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, call: SettledCall, entry_id: str) -> None:
+        """Keep a call until it is written. `entry_id` is the one in the stream."""
+        if len(self._waiting) >= _MOST_WAITING:
+            logger.error("too many calls wait for the database; one is lost")
+            self._waiting.popleft()
+        self._waiting.append((call, entry_id))
+        self._start()
+        if len(self._waiting) >= BATCH:
+            self._wake.set()
+
+    def owe(self, user_id: str, hold_id: str, *, gives_back: bool = False) -> None:
+        """Remember a hold that Redis could not be told the end of."""
+        self._owed.append((user_id, hold_id, gives_back))
+        self._start()
+
+    def write(self) -> int:
+        """Write what waits; return how many. Raises DatabaseError, keeping all."""
+        n_written = 0
+        with self._writing:
+            while batch := list(islice(self._waiting, BATCH)):
+                write_calls([call for call, _ in batch])
+                for _ in batch:
+                    self._waiting.popleft()
+                n_written += len(batch)
+                _forget(entry_id for _, entry_id in batch if entry_id)
+        return n_written
+
+    def _pay(self) -> None:
+        """Tell Redis of the holds that ended while it was away."""
+        for _ in range(len(self._owed)):
+            user_id, hold_id, gives_back = owed = self._owed.popleft()
+            told: object
+            if gives_back:
+                told = windows.give_back(user_id, hold_id)
+            else:
+                told = windows.settle(user_id, hold_id, "")
+            if told is None:
+                self._owed.append(owed)
+                return
+
+    def _start(self) -> None:
+        if self._thread is not None or not settings.USAGE_WRITE_SECONDS:
+            return
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="usage records", daemon=True
+                )
+                self._thread.start()
+                atexit.register(self._write_in_peace)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(settings.USAGE_WRITE_SECONDS)
+            self._wake.clear()
+            self._write_in_peace()
+
+    def _write_in_peace(self) -> None:
+        try:
+            self.write()
+            self._pay()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning(
+                "usage records wait for the database (%s)", type(error).__name__
+            )
+            connection.close()
+        finally:
+            release_connections()
+
+
+outbox = Outbox()
+
+
+def write_everything() -> None:
+    """Write what this process and the stream hold, so that a reader sees it."""
+    if settings.USAGE_WRITE_SECONDS:
+        outbox.write()
+        drain()
+
+
+def drain(*, older_than_seconds: float = 0.0) -> int:
+    """Write the calls in the stream, whoever put them there; return how many."""
+    if not windows.breaker.allows():
+        return 0
+    n_written = 0
+    try:
+        last = _before(older_than_seconds)
+        for entries in _in_batches(last):
+            write_calls([json.loads(fields["call"]) for _, fields in entries])
+            client().xdel(STREAM, *(entry_id for entry_id, _ in entries))
+            n_written += len(entries)
+    except RedisDown as error:
+        windows.note_failure(error)
+    else:
+        windows.breaker.succeeded()
+    return n_written
+
+
+def write_calls(calls: Sequence[SettledCall]) -> None:
+    """Insert the calls that the ledger lacks, and raise their users' totals.
+
+    A call that no table takes is logged by its id and does not keep the others.
+    """
+    try:
+        _surely(calls)
+    except (DataError, IntegrityError):
+        for call in calls:
+            try:
+                _surely([call])
+            except (DataError, IntegrityError) as error:
+                logger.error(
+                    "could not record %s (%s)",
+                    call.get("reservation_id"),
+                    type(error).__name__,
+                )
+
+
+def _surely(calls: Sequence[SettledCall]) -> None:
+    """Write, once more on a fresh connection if the first one was dead."""
+    try:
+        _write(calls)
+    except (InterfaceError, OperationalError):
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        _write(calls)
+
+
+@transaction.atomic
+def _write(calls: Sequence[SettledCall]) -> None:
+    # Locked until the end, so that nobody is deleted meanwhile: what an eraser does
+    # not find here is written without a name.
+    living = set(
+        User.objects.select_for_update(no_key=True)
+        .filter(pk__in={call["user_id"] for call in calls}, deleted_at__isnull=True)
+        .order_by("pk")
+        .values_list("pk", flat=True)
+    )
+    once = {call["reservation_id"]: call for call in calls}
+    records = [_record(call, living) for call in once.values()]
+    written = _insert(records)
+    rest = [r for r in records if r.reservation_id not in written]
+    if rest:
+        written |= _insert_again(rest)
+    _count([r for r in records if r.reservation_id in written])
+
+
+def _record(call: SettledCall, living: set[str]) -> UsageRecord:
+    known = call["user_id"] in living
+    named = {} if known else {"request_id": "", "key_id": "", "workspace_id": ""}
+    user_id = call["user_id"] if known else None
+    admitted_at = datetime.fromisoformat(call["admitted_at"])
+    return UsageRecord(
+        **{**call, **named, "user_id": user_id, "admitted_at": admitted_at}
+    )
+
+
+def _insert(records: Sequence[UsageRecord]) -> set[str]:
+    """Insert what is not there; return the reservations whose rows are ours."""
+    UsageRecord.objects.bulk_create(records, ignore_conflicts=True)
+    # The primary keys are new with each try, so these rows are of this one.
+    found = UsageRecord.objects.filter(pk__in=[r.pk for r in records])
+    return set(found.values_list("reservation_id", flat=True))
+
+
+def _insert_again(rest: Sequence[UsageRecord]) -> set[str]:
+    """Insert calls whose request id the client has used before.
+
+    Such a call costs like any other, so it gets an id that is unique again.
+    """
+    kept = UsageRecord.objects.filter(
+        reservation_id__in=[r.reservation_id for r in rest]
+    )
+    states = dict(kept.values_list("reservation_id", "status"))
+    repeated = []
+    for record in rest:
+        status = states.get(record.reservation_id)
+        if status is None:
+            record.request_id = f"{record.request_id}.{base62_random(12)}"
+            repeated.append(record)
+        elif status == UsageRecord.Status.ABANDONED != record.status:
+            logger.warning("A call settled after it had been given up.")
+    return _insert(repeated) if repeated else set()
+
+
+def _count(records: Iterable[UsageRecord]) -> None:
+    totals: dict[str, list[int]] = {}
+    for record in records:
+        if record.user_id is not None:
+            sums = totals.setdefault(record.user_id, [0, 0])
+            sums[0] += 1
+            sums[1] += record.tokens_in + record.tokens_out
+    for user_id, (n_calls, n_tokens) in sorted(totals.items()):
+        User.objects.filter(pk=user_id).update(
+            requests_total=F("requests_total") + n_calls,
+            tokens_total=F("tokens_total") + n_tokens,
+        )
+
+
+def _forget(entry_ids: Iterable[str]) -> None:
+    """Take written calls out of the stream; those left are written in vain."""
+    ids = list(entry_ids)
+    if not ids or not windows.breaker.allows():
+        return
+    try:
+        client().xdel(STREAM, *ids)
+    except RedisDown as error:
+        windows.note_failure(error)
+    else:
+        windows.breaker.succeeded()
+
+
+def _before(seconds: float) -> str:
+    """Return the id that ends the range: entries older than this by Redis's clock."""
+    if not seconds:
+        return "+"
+    whole, micros = client().time()
+    return str(int((whole - seconds) * 1000 + micros // 1000))
+
+
+def _in_batches(last: str) -> Iterator[list[tuple[str, dict[str, str]]]]:
+    first = "-"
+    server: Any = client()
+    while entries := server.xrange(STREAM, first, last, count=BATCH):
+        yield entries
+        first = f"({entries[-1][0]}"
