@@ -15,6 +15,7 @@ urlpatterns = [
         name="v1-chat-completions",
     ),
     path("completions", views.V1CompletionsView.as_view(), name="v1-completions"),
+    path("responses", views.V1ResponsesView.as_view(), name="v1-responses"),
     path("embeddings", views.V1EmbeddingsView.as_view(), name="v1-embeddings"),
     path("health", tabby_views.TabbyHealthView.as_view(), name="v1-health"),
     path("events", tabby_views.TabbyEventsView.as_view(), name="v1-events"),

@@ -35,7 +35,7 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("api/v1/assistant/models", "api/v1/assistant/conversations"),
     *("v1/models", "v1/models/<path:model_id>", "v1/chat/completions"),
     *("v1/messages", "v1/messages/count_tokens", "v1/completions", "v1/health"),
-    *("v1/events", "v1beta/server_setting", "v1/embeddings"),
+    *("v1/events", "v1beta/server_setting", "v1/embeddings", "v1/responses"),
     *("dashboard/", "dashboard/keys/", "dashboard/keys/new/", "dashboard/settings/"),
     *("dashboard/settings/delete/", "dashboard/usage/", "dashboard/limits/"),
     *("dashboard/workspaces/", "dashboard/workspaces/new/"),

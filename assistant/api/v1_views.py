@@ -22,6 +22,7 @@ from assistant.faces.base import Face
 from assistant.faces.chat import ChatFace
 from assistant.faces.completions import CompletionsFace, face_of
 from assistant.faces.reading import body_of
+from assistant.faces.responses import ResponsesFace
 from assistant.gateway.context import context_size
 from assistant.gateway.embedding import embed
 from billing.models import Tier
@@ -170,6 +171,36 @@ class V1CompletionsView(FaceView):
     )
     async def post(self, request: Request) -> Response | StreamingHttpResponse:
         return await self.answer(request, face_of(request.data))
+
+
+class V1ResponsesView(FaceView):
+    face: ClassVar[Face] = ResponsesFace()
+
+    @extend_schema(
+        tags=["OpenAI-compatible"],
+        operation_id="v1_responses_create",
+        summary="Create a response",
+        description=(
+            "OpenAI's responses, stateless: nothing is kept, so each request brings "
+            "the whole input. Tools are the client's own."
+        ),
+        request=OpenApiTypes.OBJECT,
+        responses={
+            (200, "application/json"): OpenApiTypes.OBJECT,
+            (200, "text/event-stream"): OpenApiResponse(
+                OpenApiTypes.STR, description="With `stream`: typed events."
+            ),
+        },
+        examples=[
+            OpenApiExample(
+                "Request",
+                value={"model": "auto", "input": "How are retries done?"},
+                request_only=True,
+            )
+        ],
+    )
+    async def post(self, request: Request) -> Response | StreamingHttpResponse:
+        return await self.answer(request)
 
 
 class V1EmbeddingsView(WireView):

@@ -51,6 +51,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "POST /v1/completions": {"model": "auto", "prompt": "x = "},
     "POST /v1/embeddings": {"model": "auto", "input": "one"},
     "POST /v1/events": {"type": "view"},
+    "POST /v1/responses": {"model": "auto", "input": "What is 1?"},
     "POST /v1/messages": {
         "model": "auto",
         "max_tokens": 99,
@@ -68,6 +69,7 @@ FREE_FORM: dict[str, tuple[str, ...]] = {
     "POST /v1/embeddings": (),
     "POST /v1/events": (),
     "POST /v1/messages": ("workspace_id",),
+    "POST /v1/responses": ("workspace_id",),
     "POST /v1/messages/count_tokens": (),
 }
 
