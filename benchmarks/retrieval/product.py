@@ -114,6 +114,8 @@ def _points(
                 symbol=chunk.symbol,
                 sha256=shas[chunk.path],
                 since=1,
+                symbol_start=chunk.symbol_start,
+                symbol_end=chunk.symbol_end,
             ),
         )
         for chunk, point_id, vector in zip(flat, ids, dense, strict=True)

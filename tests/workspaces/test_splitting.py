@@ -206,3 +206,14 @@ def test_a_go_method_is_named_after_its_receiver(receiver):
     text = f"package a\n\nfunc ({receiver}) Add(n int) {{\n\treturn\n}}\n"
 
     assert "Tree.Add" in {c.symbol for c in split("a.go", text)}
+
+
+def test_every_part_knows_the_whole_definitions_lines():
+    lines = PYTHON.split("\n")
+    start = lines.index("    def total(self):") + 1
+
+    parts = [c for c in split("till.py", PYTHON) if c.symbol == "Till.total"]
+
+    assert len(parts) > 1
+    assert {c.symbol_start for c in parts} == {start}
+    assert {c.symbol_end for c in parts} == {max(c.end_line for c in parts)}

@@ -19,3 +19,6 @@ class Chunk:
     symbol: str
     text: str
     embedded_text: str
+    # The symbol's own lines, inclusive, of which this passage may be a part; 0: none.
+    symbol_start: int = 0
+    symbol_end: int = 0

@@ -33,6 +33,7 @@ class Unit:
     n_tokens: int
     head: int = NOWHERE  # the line on which the symbol is defined, as far as known
     is_part: bool = False  # of a named definition that was too large for one unit
+    around: tuple[int, int] = (0, 0)  # the symbol's own lines, as start and end
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class _Span:
     depth: int
     head: int = NOWHERE
     is_part: bool = False
+    around: tuple[int, int] = (0, 0)
 
     @property
     def length(self) -> int:
@@ -90,9 +92,12 @@ class Outline:
             # A wrapper has its definition's name, which comes again below.
             inside = span.inside if is_wrapper(child) else symbol
             depth = span.depth + 1
+            around = (start, end) if name else span.around
             symbol = symbol or span.symbol
             is_part = bool(symbol) and not name
-            spans.append(_Span(start, end, child, symbol, inside, depth, head, is_part))
+            spans.append(
+                _Span(start, end, child, symbol, inside, depth, head, is_part, around)
+            )
             start = end
         return spans
 
@@ -108,7 +113,7 @@ class Outline:
     def _unit(self, span: _Span, start: int, end: int) -> Unit:
         n_tokens = self._tokens(start, end)
         is_part = span.is_part or (bool(span.symbol) and end - start < span.length)
-        return Unit(start, end, span.symbol, n_tokens, span.head, is_part)
+        return Unit(start, end, span.symbol, n_tokens, span.head, is_part, span.around)
 
 
 def _groups(node: Node, span: _Span) -> list[tuple[int, Node]]:

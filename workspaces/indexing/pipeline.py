@@ -297,6 +297,8 @@ class IndexRun:
                     symbol=chunk.symbol,
                     sha256=sha,
                     since=self.generation,
+                    symbol_start=chunk.symbol_start,
+                    symbol_end=chunk.symbol_end,
                 ),
             )
             for (chunk, point_id, sha), vector in zip(

@@ -62,11 +62,7 @@ def _is_parsable(language: str, lines: Sequence[str]) -> bool:
 def _trim(units: Iterable[Unit], lines: Sequence[str]) -> Iterator[Unit]:
     """Cut blank lines off both ends; drop what is blank altogether."""
     for unit in units:
-        start, end = unit.start, unit.end
-        while start < end and not lines[start].strip():
-            start += 1
-        while end > start and not lines[end - 1].strip():
-            end -= 1
+        start, end = _trimmed(lines, unit.start, unit.end)
         if start < end:
             yield replace(unit, start=start, end=end)
 
@@ -122,15 +118,29 @@ def _chunk(path: str, language: str, lines: Sequence[str], passage: _Passage) ->
     if NOWHERE < first.head < passage.start:
         # A part says little without what it is a part of.
         header += f"\n{lines[first.head].strip()[:_MAX_HEAD]}"
+    symbol = _symbol(passage.units, names)
+    around = next((u.around for u in passage.units if u.symbol == symbol), (0, 0))
+    start, end = _trimmed(lines, *around)
     return Chunk(
         path=path,
         start_line=passage.start + 1,
         end_line=passage.end,
         language=language,
-        symbol=_symbol(passage.units, names),
+        symbol=symbol,
         text=text,
         embedded_text=f"{header}\n{text[:_MAX_EMBEDDED]}",
+        symbol_start=start + 1 if end else 0,
+        symbol_end=end,
     )
+
+
+def _trimmed(lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
+    """Leave out blank lines at both ends."""
+    while start < end and not lines[start].strip():
+        start += 1
+    while end > start and not lines[end - 1].strip():
+        end -= 1
+    return start, end
 
 
 def _symbol(units: Sequence[Unit], names: Sequence[str]) -> str:

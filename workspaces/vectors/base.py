@@ -42,6 +42,8 @@ class PointPayload:
     sha256: str  # of the file's raw bytes
     since: int
     until: int = FOREVER
+    symbol_start: int = 0  # the symbol's own lines, around these; 0: unknown
+    symbol_end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,4 +177,6 @@ def payload_from(values: Mapping[str, object]) -> PointPayload:
         sha256=str(values["sha256"]),
         since=int(str(values["since"])),
         until=int(str(values["until"])),
+        symbol_start=int(str(values.get("symbol_start", 0))),
+        symbol_end=int(str(values.get("symbol_end", 0))),
     )
