@@ -51,7 +51,7 @@ OWNED = {  # the ids in the address belong to somebody
     "dashboard/settings/sessions/<str:session_id>/end/",
     *("api/v1/keys/<str:key_id>", "api/v1/keys/<str:key_id>/rotate"),
     *(_W, f"{_W}/sync", f"{_W}/sync/<str:sync_id>/files"),
-    *(f"{_W}/sync/<str:sync_id>", f"{_W}/skipped"),
+    *(f"{_W}/sync/<str:sync_id>", f"{_W}/skipped", f"{_W}/preview"),
     *(f"{_W}/sync/<str:sync_id>/commit", f"{_W}/archive", f"{_W}/files"),
     *(f"{_W}/files/<path:path>", f"{_W}/jobs", f"{_W}/jobs/<str:job_id>"),
     *(f"{_W}/jobs/<str:job_id>/events", f"{_W}/jobs/<str:job_id>/cancel"),

@@ -36,6 +36,19 @@ class BadArchive(AppError):
     )
 
 
+class UnsupportedEncoding(AppError):
+    code, status = "unsupported_encoding", 415
+    message = "Send the body as it is, or with 'Content-Encoding: gzip' or 'zstd'."
+
+
+class BadEncoding(AppError):
+    code, status = "bad_encoding", 400
+    message = (
+        "This body is not what its Content-Encoding says, or is cut off. "
+        "Compress it again, or send it as it is."
+    )
+
+
 class PathRefused(AppError):
     """Details: errors with the field that held the path."""
 

@@ -61,7 +61,7 @@ from workspaces.storage import (
 MAX_OPEN_SYNCS = 5  # of one workspace; an older one expires
 _MAX_NAMED = 100
 _BATCH = 400
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _read_manifest(manifest: Mapping[str, str]) -> dict[str, str]:
     named: dict[str, str] = {}
     for raw, sha in manifest.items():
         path = normalise(raw, field="files")
-        if not _SHA256.fullmatch(sha):
+        if not SHA256.fullmatch(sha):
             raise ValidationFailed(
                 errors=[
                     {

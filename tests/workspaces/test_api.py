@@ -263,6 +263,8 @@ def test_files_are_listed_read_and_deleted(alice, queue):
         "start_line": 2,
         "end_line": 2,
         "text": "    return check_password(user, password)",
+        "changed": None,
+        "moved_to": None,
     }
     raw = alice.api.get(one, {"raw": "true"})
     assert (raw.content, raw["Content-Type"]) == (AUTH, "application/octet-stream")

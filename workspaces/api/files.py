@@ -10,11 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aiassist.api.pagination import NewestFirst
+from aiassist.lib.errors import ValidationFailed
 from billing.models import Tier
 from billing.selectors import tier_of
 from workspaces.access import get_sync
 from workspaces.api.base import STORAGE_FULL, UNKNOWN, WorkspaceAPIView, problem
+from workspaces.api.bodies import manifest_body, require_no_encoding
 from workspaces.api.serializers import (
+    MAX_LINE,
     ArchiveInput,
     FileOutput,
     FileTextOutput,
@@ -28,6 +31,7 @@ from workspaces.api.serializers import (
     SyncStateOutput,
 )
 from workspaces.archives import import_archive
+from workspaces.citations import check_lines
 from workspaces.files import (
     accepted_path,
     delete_file,
@@ -99,7 +103,7 @@ class SyncsView(UploadView):
     )
     def post(self, request: Request, workspace_id: str) -> Response:
         workspace = self.get_workspace()
-        body = SyncInput(data=request.data)
+        body = SyncInput(data=manifest_body(request, tier_of(self.principal.user)))
         body.is_valid(raise_exception=True)
         plan = start_sync(
             workspace=workspace,
@@ -181,6 +185,7 @@ class SyncFilesView(UploadView):
     def post(self, request: Request, workspace_id: str, sync_id: str) -> Response:
         workspace = self.get_workspace()
         sync = get_sync(workspace, sync_id)
+        require_no_encoding(request)
         require_upload_room(request, tier_of(self.principal.user))
         files = (
             (name, upload.file, upload.size)
@@ -237,6 +242,7 @@ class ArchiveView(UploadView):
     )
     def post(self, request: Request, workspace_id: str) -> Response:
         workspace = self.get_workspace()
+        require_no_encoding(request)
         require_upload_room(request, tier_of(self.principal.user))
         body = ArchiveInput(data=request.data)
         body.is_valid(raise_exception=True)
@@ -311,7 +317,8 @@ class FileView(UploadView):
         summary="Read a file",
         description=(
             "As JSON with the lines `start` to `end`, recognised secrets hidden; with "
-            "`raw=true` the bytes as they were uploaded."
+            "`raw=true` the bytes as they were uploaded. With the `sha256` of a hit, "
+            "`changed` says whether the lines are still what the hit showed."
         ),
         parameters=[_PATH, SpanInput],
         responses={
@@ -372,6 +379,7 @@ class FileView(UploadView):
 
 def _body(request: Request, path: str, tier: Tier) -> bytes:
     """Return the body's bytes, refusing a too long one before reading it."""
+    require_no_encoding(request)
     require_short(path, content_length(request), tier)
     data: bytes = request._request.read(tier.max_file_bytes + 1)
     require_short(path, len(data), tier)
@@ -389,12 +397,31 @@ def _text(
 ) -> dict[str, Any]:
     context = {"objections": objections_of(workspace, [file])}
     answer: dict[str, Any] = dict(FileOutput(file, context=context).data)
+    first, last = span.get("start"), span.get("end")
+    check = None
+    if "sha256" in span:
+        check = check_lines(
+            workspace=workspace,
+            path=file.path,
+            start=first or 1,
+            end=last or MAX_LINE,
+            sha256=span["sha256"],
+        )
+    answer["changed"] = check.changed if check else None
+    moved = check.moved_to if check else None
+    answer["moved_to"] = f"{moved[0]}-{moved[1]}" if moved else None
+    nothing = {"lines": 0, "start_line": 0, "end_line": 0, "text": None}
     try:
-        found = read_lines(workspace, file.path, span.get("start"), span.get("end"))
+        found = read_lines(workspace, file.path, first, last)
     except NotIndexable:
-        return {**answer, "lines": 0, "start_line": 0, "end_line": 0, "text": None}
-    return {
-        **answer,
+        return answer | nothing
+    except ValidationFailed:
+        if check is None:
+            raise
+        # The file has become so short that the lines are gone.
+        whole = read_lines(workspace, file.path)
+        return answer | nothing | {"lines": whole.n_lines, "text": ""}
+    return answer | {
         "lines": found.n_lines,
         "start_line": found.start_line,
         "end_line": found.end_line,

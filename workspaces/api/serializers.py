@@ -18,8 +18,11 @@ from workspaces.models import (
     Workspace,
     WorkspaceStatus,
 )
+from workspaces.paths import shown
+from workspaces.preview import MAX_HEAD_CHARS, NamedFile
 from workspaces.search import MODES
 from workspaces.services import MAX_NAME_CHARS
+from workspaces.sync import SHA256
 
 Shape = serializers.Serializer[Any]
 
@@ -99,10 +102,29 @@ class LeftOutOutput(serializers.ModelSerializer[LeftOutFile]):
         fields = ["path", "reason"]
 
 
+@extend_schema_field(
+    {"type": "object", "additionalProperties": {"type": "string"}},
+)
+class ManifestField(serializers.Field[Any, Any, Any, Any]):
+    """Read by hand: a field for each of 100,000 files would take seconds."""
+
+    default_error_messages = {
+        "not_a_dict": "Send an object of paths, each with its file's SHA-256.",
+        "not_a_text": "{path}: the SHA-256 must be a text.",
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if not isinstance(data, dict):
+            self.fail("not_a_dict")
+        for path, sha256 in data.items():
+            if not isinstance(sha256, str):
+                self.fail("not_a_text", path=shown(path))
+        return dict(data)
+
+
 class SyncInput(Shape):
-    files = serializers.DictField(
-        child=serializers.CharField(allow_blank=True),
-        help_text="Every file's path and the SHA-256 of its bytes, in hex.",
+    files = ManifestField(
+        help_text="Every file's path and the SHA-256 of its bytes, in hex."
     )
     delete_missing = serializers.BooleanField(
         default=True, help_text="Remove the workspace's files that are not named."
@@ -197,12 +219,44 @@ class FileTextOutput(Shape):
         allow_blank=True,
         help_text="The lines, recognised secrets hidden; null: the file is no text.",
     )
+    changed = serializers.BooleanField(
+        allow_null=True,
+        help_text="Where you sent `sha256`: these lines are not what they were.",
+    )
+    moved_to = serializers.CharField(
+        allow_null=True,
+        help_text="Changed, but the same lines stand there now, as `12-20`.",
+    )
+
+
+MAX_LINE = 10**9
 
 
 class SpanInput(Shape):
     start = serializers.IntegerField(required=False, min_value=1)
     end = serializers.IntegerField(required=False, min_value=1)
+    lines = serializers.RegexField(
+        r"^[1-9][0-9]{0,8}-[1-9][0-9]{0,8}$",
+        required=False,
+        help_text="`10-20`: the same as `start` and `end`.",
+    )
+    sha256 = serializers.RegexField(
+        r"^[0-9a-f]{64}$",
+        required=False,
+        help_text="Of the file as you know it, for instance from a search hit: the "
+        "answer then says in `changed` whether these lines are still the same.",
+    )
     raw = serializers.BooleanField(default=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "lines" in attrs:
+            first, _, last = attrs["lines"].partition("-")
+            attrs["start"], attrs["end"] = int(first), int(last)
+        if attrs.get("end", MAX_LINE) < attrs.get("start", 1):
+            raise serializers.ValidationError(
+                {"lines": "The last line comes before the first."}
+            )
+        return attrs
 
 
 class ArchiveInput(Shape):
@@ -283,3 +337,108 @@ class HitOutput(Shape):
 class SearchOutput(Shape):
     results = HitOutput(many=True, source="hits")
     took_ms = serializers.IntegerField()
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "required": ["size"],
+            "properties": {
+                "size": {"type": "integer", "minimum": 0, "description": "Bytes."},
+                "sha256": {"type": "string", "description": "Of its bytes, in hex."},
+                "head": {
+                    "type": "string",
+                    "maxLength": MAX_HEAD_CHARS,
+                    "description": "Its first characters, for a sample of files.",
+                },
+            },
+        },
+    }
+)
+class NamedFilesField(serializers.Field[Any, Any, Any, Any]):
+    """Read by hand: a serializer for each of 100,000 files would take minutes."""
+
+    default_error_messages = {
+        "not_a_dict": "Send an object of paths, each with its size.",
+        "bad_file": "{path}: send an object with `size`, the file's bytes.",
+        "bad_sha256": "{path}: `sha256` is 64 hex digits in lower case.",
+        "bad_head": "{path}: `head` is a text of at most 65536 characters.",
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, NamedFile]:
+        if not isinstance(data, dict):
+            self.fail("not_a_dict")
+        return {path: self._file(path, facts) for path, facts in data.items()}
+
+    def _file(self, path: str, facts: Any) -> NamedFile:
+        size = facts.get("size") if isinstance(facts, dict) else None
+        if type(size) is not int or not 0 <= size < 2**50:
+            self.fail("bad_file", path=shown(path))
+        sha256, head = facts.get("sha256", ""), facts.get("head")
+        if not isinstance(sha256, str) or (sha256 and not SHA256.fullmatch(sha256)):
+            self.fail("bad_sha256", path=shown(path))
+        if head is not None and (
+            not isinstance(head, str) or len(head) > MAX_HEAD_CHARS
+        ):
+            self.fail("bad_head", path=shown(path))
+        return NamedFile(size, sha256, head)
+
+
+class PreviewInput(Shape):
+    files = NamedFilesField(help_text="Every file's path with what is known of it.")
+    ignore_files = serializers.DictField(
+        child=serializers.CharField(
+            allow_blank=True, trim_whitespace=False, max_length=MAX_BYTES
+        ),
+        default=dict,
+        help_text="Texts of the `.gitignore` and `.aiassistignore` files among them.",
+    )
+
+
+class LanguageOutput(Shape):
+    files = serializers.IntegerField()
+    bytes = serializers.IntegerField()
+    chunks = serializers.IntegerField(help_text="Estimated.")
+
+
+class BreakOutput(Shape):
+    policy = serializers.CharField(help_text="`files`, `file_bytes`, `storage_bytes`.")
+    limit = serializers.IntegerField()
+    needed = serializers.IntegerField()
+    detail = serializers.CharField()
+    tier = serializers.CharField(
+        allow_blank=True, help_text="The smallest tier that takes it; empty: none."
+    )
+
+
+class EstimateOutput(Shape):
+    chunks = serializers.IntegerField(help_text="Passages that a search could find.")
+    new_chunks = serializers.IntegerField(help_text="Those not indexed already.")
+    seconds = serializers.FloatField(help_text="Until they are searchable.")
+    chunks_per_second = serializers.FloatField()
+    is_measured = serializers.BooleanField(
+        help_text="False: this server has indexed nothing yet to tell its speed by."
+    )
+
+
+class FitOutput(Shape):
+    tier = serializers.CharField(help_text="Yours.")
+    fits = serializers.BooleanField()
+    breaks = BreakOutput(many=True)
+    takes = serializers.CharField(
+        allow_blank=True, help_text="The smallest tier that takes all; empty: none."
+    )
+
+
+class PreviewOutput(Shape):
+    files = serializers.IntegerField(help_text="Files that would be indexed.")
+    bytes = serializers.IntegerField()
+    unchanged = serializers.IntegerField(help_text="Of them, indexed as they are.")
+    languages = serializers.DictField(child=LanguageOutput())
+    skipped = SkippedOutput(many=True, help_text="A sample, every reason among them.")
+    n_skipped = serializers.IntegerField()
+    skipped_reasons = SkipReasonOutput(many=True)
+    estimate = EstimateOutput()
+    fit = FitOutput()

@@ -1,0 +1,52 @@
+"""JSON bodies that name a workspace's files: longer than other calls may send."""
+
+from io import BytesIO
+from typing import Any
+
+from django.conf import settings
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.request import Request
+
+from aiassist.api.parsers import TextJSONParser
+from billing.models import Tier
+from workspaces.errors import TooManyFiles, UnsupportedEncoding
+
+_BYTES_PER_FILE = 200  # a path, its SHA-256 and what JSON adds
+
+
+def manifest_body(request: Request, tier: Tier) -> Any:
+    """Return the parsed body, as long as the tier's most files need.
+
+    Raises TooManyFiles, ParseError, UnsupportedMediaType.
+    """
+    require_no_encoding(request)
+    content_type = request.content_type or ""
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType(content_type)
+    limit = (
+        settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        + _BYTES_PER_FILE * tier.max_files_per_workspace
+    )
+    data = request._request.read(limit + 1)
+    if len(data) > limit:
+        raise TooManyFiles(
+            f"The tier '{tier.code}' holds {tier.max_files_per_workspace:,} files in a "
+            "workspace; this names more.",
+            policy="files",
+            scope="workspace",
+            limit=tier.max_files_per_workspace,
+            used=None,
+            resets_at=None,
+            alternatives=["Leave files out.", "Split the code over workspaces."],
+        )
+    return TextJSONParser().parse(BytesIO(data))
+
+
+def require_no_encoding(request: Request) -> None:
+    """Refuse a body that nobody has inflated. Raises UnsupportedEncoding.
+
+    `workspaces.asgi` inflates before any view runs, and takes the header away.
+    """
+    encoding = str(request.META.get("HTTP_CONTENT_ENCODING") or "identity")
+    if encoding.strip().lower() != "identity":
+        raise UnsupportedEncoding

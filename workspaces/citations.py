@@ -1,0 +1,130 @@
+"""Are cited lines still what they were? Asked before a citation is shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256 as sha256_of
+from typing import Protocol
+
+from workspaces.models import Blob, SourceFile, Workspace
+from workspaces.storage import in_batches, unpack
+from workspaces.texts import NotIndexable, text_of
+
+
+class Cited(Protocol):
+    """What a search hit or a stored citation tells."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def start_line(self) -> int: ...
+    @property
+    def end_line(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LineCheck:
+    """What became of cited lines.
+
+    `changed`: they are not what was cited, at the place that was cited. Then
+    `moved_to` says where the same lines stand now, None where they do not.
+    """
+
+    exists: bool  # the file is still there
+    changed: bool
+    moved_to: tuple[int, int] | None = None  # first and last line, 1-based
+
+
+_SAME = LineCheck(exists=True, changed=False)
+_GONE = LineCheck(exists=False, changed=True)
+
+
+def check_lines(
+    *, workspace: Workspace, path: str, start: int, end: int, sha256: str
+) -> LineCheck:
+    """Compare the lines `start` to `end` of the content `sha256` with what is there."""
+    return check_citations(
+        workspace=workspace, citations=[_Lines(path, start, end, sha256)]
+    )[0]
+
+
+def check_citations(
+    *, workspace: Workspace, citations: Sequence[Cited]
+) -> list[LineCheck]:
+    """Return one check for each citation, in their order.
+
+    Costs one query while nothing has changed. Where the old content is gone, other
+    bytes in the file count as changed lines.
+    """
+    now = _present(workspace, {cited.path for cited in citations})
+    stale = {
+        sha
+        for cited in citations
+        if now.get(cited.path, cited.sha256) != cited.sha256
+        for sha in (cited.sha256, now[cited.path])
+    }
+    texts = _texts(workspace, stale)
+    return [_check(cited, now.get(cited.path), texts) for cited in citations]
+
+
+def _check(cited: Cited, present: str | None, texts: dict[str, list[str]]) -> LineCheck:
+    if present is None:
+        return _GONE
+    if present == cited.sha256:
+        return _SAME
+    before, after = texts.get(cited.sha256), texts.get(present)
+    if before is None or after is None:
+        return LineCheck(exists=True, changed=True)
+    start = max(1, cited.start_line)
+    lines = before[start - 1 : cited.end_line]
+    if lines and after[start - 1 : start - 1 + len(lines)] == lines:
+        return _SAME
+    place = _find(lines, after)
+    moved_to = (place + 1, place + len(lines)) if place is not None else None
+    return LineCheck(exists=True, changed=True, moved_to=moved_to)
+
+
+def _find(lines: list[str], text: list[str]) -> int | None:
+    """Return where the lines stand, None for nowhere, twice or lines of no weight."""
+    if not any(line.strip() for line in lines):
+        return None
+    found = None
+    for place in range(len(text) - len(lines) + 1):
+        if text[place] == lines[0] and text[place : place + len(lines)] == lines:
+            if found is not None:
+                return None
+            found = place
+    return found
+
+
+def _present(workspace: Workspace, paths: set[str]) -> dict[str, str]:
+    rows = SourceFile.objects.for_workspace(workspace)
+    found: dict[str, str] = {}
+    for some in in_batches(sorted(paths)):
+        found.update(rows.filter(path__in=some).values_list("path", "sha256"))
+    return found
+
+
+def _texts(workspace: Workspace, shas: set[str]) -> dict[str, list[str]]:
+    """Return the lines of those contents that are still there, retired ones too."""
+    found: dict[str, list[str]] = {}
+    blobs = Blob.objects.for_workspace(workspace)
+    for some in in_batches(sorted(shas)):
+        for blob in blobs.filter(sha256__in=some):
+            data = unpack(blob.content, blob.n_bytes)
+            if sha256_of(data).hexdigest() != blob.sha256:
+                continue
+            try:
+                found[blob.sha256] = text_of(data).split("\n")
+            except NotIndexable:
+                continue
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    path: str
+    start_line: int
+    end_line: int
+    sha256: str

@@ -1,0 +1,334 @@
+"""What would come of an upload: told from a manifest, nothing stored or embedded.
+
+Chunks are estimated from bytes. How many bytes a chunk takes is measured on the heads
+of files that the client sends, cut by the real splitter; without heads, averages of
+known repositories must do. The time is that of this server's last index jobs.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+from billing.models import Tier
+from billing.selectors import tier_of, tiers_by_rank
+from workspaces.archives import reason_of, too_long, visible
+from workspaces.errors import PathRefused
+from workspaces.filters import GENERATED
+from workspaces.indexing.languages import is_binary, language_of
+from workspaces.indexing.splitting import split
+from workspaces.leaving_out import rules_of, stored_ignore_files
+from workspaces.models import (
+    IndexJob,
+    JobState,
+    LeftOutFile,
+    SourceFile,
+    UserStorage,
+    Workspace,
+)
+from workspaces.paths import normalise
+from workspaces.rules import Rules, Verdict, is_ignore_file
+from workspaces.skips import Skips
+from workspaces.storage import charged_bytes, megabytes
+from workspaces.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text, objection
+
+MAX_HEAD_CHARS = 64 * 1024  # of one file
+MAX_CUT_BYTES = 1024 * 1024  # of all heads that are cut to measure
+ENOUGH_BYTES = 32 * 1024  # of one language: then its own measure is believed alone
+# Bytes a chunk, measured by `benchmarks/estimates.py`; used where no head was sent.
+BYTES_PER_CHUNK = {
+    "python": 510,
+    "html": 350,
+    "css": 260,
+    "markdown": 460,
+    "javascript": 470,
+    "typescript": 470,
+    "xml": 275,
+    "yaml": 400,
+    "text": 410,
+}
+_OTHER_BYTES_PER_CHUNK = 460
+# Of a 2-core machine; used until this server has indexed something itself.
+_CHUNKS_PER_SECOND = 60.0
+_START_SECONDS = 1.0  # accepting, planning and switching
+_JOBS_LOOKED_AT = 20
+_TELLING_CHUNKS = 50  # a smaller job says more about its start than about its speed
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """What a client tells about one file."""
+
+    size: int
+    sha256: str = ""
+    head: str | None = None  # its first characters; None: not sent
+
+
+@dataclass(slots=True)
+class LanguageShare:
+    """One language's part of what would be indexed."""
+
+    files: int = 0
+    bytes: int = 0
+    chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A limit of the tier that this would break."""
+
+    policy: str
+    limit: int
+    needed: int
+    detail: str
+    tier: str  # the smallest tier that takes it; "": none does
+
+
+@dataclass(slots=True)
+class Preview:
+    """What an upload of these files would do."""
+
+    files: int = 0
+    bytes: int = 0
+    unchanged: int = 0  # files that are indexed as they are
+    chunks: int = 0
+    new_chunks: int = 0  # those that must be embedded
+    seconds: float = 0.0
+    chunks_per_second: float = 0.0
+    is_measured: bool = False  # False: nothing was indexed here yet
+    languages: dict[str, LanguageShare] = field(default_factory=dict)
+    skips: Skips = field(
+        default_factory=lambda: Skips(limit=LeftOutFile.MAX_PER_WORKSPACE)
+    )
+    tier: str = ""
+    breaks: list[Break] = field(default_factory=list)
+    takes: str = ""  # the smallest tier that takes all of it; "": none does
+
+
+def preview(
+    *,
+    workspace: Workspace,
+    files: Mapping[str, NamedFile],
+    ignore_files: Mapping[str, str] | None = None,
+) -> Preview:
+    """Say what a sync of exactly these files would do."""
+    tier = tier_of(workspace.user)
+    found = Preview(tier=tier.code)
+    sent = dict(ignore_files or {})
+    sent |= {
+        path: file.head
+        for path, file in files.items()
+        if file.head is not None and is_ignore_file(path)
+    }
+    rules = rules_of(workspace, stored_ignore_files(workspace) | sent)
+    stored, kept = _judge(files, rules, found)
+    _judge_limits(workspace, stored, tier, found)
+    _estimate(workspace, kept, found)
+    return found
+
+
+def _judge(
+    files: Mapping[str, NamedFile], rules: Rules, found: Preview
+) -> tuple[dict[str, NamedFile], dict[str, NamedFile]]:
+    """Return what would be stored, and what of it would be indexed."""
+    stored: dict[str, NamedFile] = {}
+    kept: dict[str, NamedFile] = {}
+    for raw, file in files.items():
+        try:
+            path = normalise(raw)
+        except PathRefused as error:
+            found.skips.add(visible(raw), reason_of(error))
+            continue
+        verdict = rules.verdict(path)
+        reason = verdict.reason
+        if not reason and path in stored:
+            reason = "is named twice once Unicode is normalised"
+        if not reason:
+            stored[path] = file
+            reason = _objection(file, verdict)
+        if reason:
+            found.skips.add(path, reason)
+        else:
+            kept[path] = file
+    return stored, kept
+
+
+def _objection(file: NamedFile, verdict: Verdict) -> str:
+    if file.size > MAX_TEXT_BYTES:
+        return f"It has more than {MAX_TEXT_BYTES // 1024**2} MB: stored, not indexed."
+    if file.head is None:
+        return ""
+    head = file.head.encode("utf-8", "surrogateescape")
+    if is_binary(head):
+        return "is binary"
+    reason = objection(head)
+    return "" if reason == GENERATED and verdict.named else reason
+
+
+def _judge_limits(
+    workspace: Workspace, stored: Mapping[str, NamedFile], tier: Tier, found: Preview
+) -> None:
+    by_content = {file.sha256 or path: file.size for path, file in stored.items()}
+    storage = UserStorage.objects.filter(user=workspace.user).first()
+    elsewhere = (storage.n_bytes if storage else 0) - charged_bytes(workspace)
+    needs = {
+        "files": len(stored),
+        "file_bytes": max((file.size for file in stored.values()), default=0),
+        "storage_bytes": elsewhere + sum(by_content.values()),
+    }
+    tiers = tiers_by_rank()
+    for policy, needed in needs.items():
+        limit = _limit(tier, policy)
+        if needed > limit:
+            taker = next((t for t in tiers if _limit(t, policy) >= needed), None)
+            code = taker.code if taker else ""
+            found.breaks.append(
+                Break(policy, limit, needed, _sentence(policy, needed, tier), code)
+            )
+    taker = next(
+        (t for t in tiers if all(n <= _limit(t, p) for p, n in needs.items())), None
+    )
+    found.takes = taker.code if taker else ""
+
+
+def _limit(tier: Tier, policy: str) -> int:
+    return {
+        "files": tier.max_files_per_workspace,
+        "file_bytes": tier.max_file_bytes,
+        "storage_bytes": tier.max_storage_bytes,
+    }[policy]
+
+
+def _sentence(policy: str, needed: int, tier: Tier) -> str:
+    if policy == "files":
+        return (
+            f"These are {needed:,} files; the tier '{tier.code}' holds "
+            f"{tier.max_files_per_workspace:,} in a workspace."
+        )
+    if policy == "file_bytes":
+        return f"The largest file has {megabytes(needed)}: it {too_long(tier)}."
+    return (
+        f"With what you store elsewhere this makes {megabytes(needed)}; the tier "
+        f"'{tier.code}' stores {megabytes(tier.max_storage_bytes)}."
+    )
+
+
+def _estimate(
+    workspace: Workspace, kept: Mapping[str, NamedFile], found: Preview
+) -> None:
+    languages = {
+        path: language_of(path, file.head.encode() if file.head is not None else None)
+        for path, file in kept.items()
+    }
+    cut = _cut_heads(kept)
+    density = _density(kept, languages, cut)
+    indexed = set(
+        SourceFile.objects.for_workspace(workspace)
+        .searched()
+        .values_list("path", "sha256")
+    )
+    found.files = len(kept)
+    found.bytes = sum(file.size for file in kept.values())
+    chunks = new_chunks = 0.0
+    totals: dict[str, float] = {}
+    for path, file in kept.items():
+        language = languages[path]
+        share = found.languages.setdefault(language, LanguageShare())
+        share.files += 1
+        share.bytes += file.size
+        n_chunks = _chunks_of(file, cut.get(path), density.get(language))
+        totals[language] = totals.get(language, 0.0) + n_chunks
+        chunks += n_chunks
+        if (path, file.sha256) in indexed:
+            found.unchanged += 1
+        else:
+            new_chunks += n_chunks
+    for language, share in found.languages.items():
+        share.chunks = round(totals[language])
+    found.chunks, found.new_chunks = round(chunks), round(new_chunks)
+    found.chunks_per_second, found.is_measured = _speed()
+    found.seconds = round(_START_SECONDS + new_chunks / found.chunks_per_second, 1)
+
+
+def _cut_heads(kept: Mapping[str, NamedFile]) -> dict[str, tuple[int, int]]:
+    """Cut heads as the indexer would; return the bytes cut and the chunks of each.
+
+    Which ones does not depend on the order of names, so no folder weighs more.
+    """
+    with_head = sorted(
+        (path for path, file in kept.items() if file.head),
+        key=lambda path: (hash_of(path), path),
+    )
+    cut: dict[str, tuple[int, int]] = {}
+    left = MAX_CUT_BYTES
+    for path in with_head:
+        head = kept[path].head or ""
+        data = head.encode("utf-8", "surrogateescape")[: kept[path].size]
+        if len(data) > left:
+            continue
+        try:
+            n_chunks = len(split(path, indexable_text(data)))
+        except NotIndexable:
+            continue
+        left -= len(data)
+        cut[path] = len(data), n_chunks
+    return cut
+
+
+def hash_of(path: str) -> int:
+    """Spread paths evenly and alike in every process."""
+    value = 2166136261
+    for byte in path.encode():
+        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
+    return value
+
+
+def _density(
+    kept: Mapping[str, NamedFile],
+    languages: Mapping[str, str],
+    cut: Mapping[str, tuple[int, int]],
+) -> dict[str, float]:
+    """Return each language's chunks a byte: measured, mixed with the average."""
+    measured: dict[str, list[int]] = {}
+    for path, (n_bytes, n_chunks) in cut.items():
+        sums = measured.setdefault(languages[path], [0, 0])
+        sums[0] += n_bytes
+        sums[1] += n_chunks
+    density: dict[str, float] = {}
+    for language in set(languages.values()):
+        average = 1 / BYTES_PER_CHUNK.get(language, _OTHER_BYTES_PER_CHUNK)
+        n_bytes, n_chunks = measured.get(language, [0, 0])
+        trust = min(1.0, n_bytes / ENOUGH_BYTES)
+        own = n_chunks / n_bytes if n_bytes else average
+        density[language] = trust * own + (1 - trust) * average
+    return density
+
+
+def _chunks_of(
+    file: NamedFile, cut: tuple[int, int] | None, density: float | None
+) -> float:
+    if not file.size:
+        return 0.0
+    n_bytes, n_chunks = cut or (0, 0)
+    rest = (file.size - n_bytes) * (density or 1 / _OTHER_BYTES_PER_CHUNK)
+    return n_chunks + rest if n_bytes else max(1.0, rest)
+
+
+def _speed() -> tuple[float, bool]:
+    """Return chunks a second of the last jobs here, and whether there were any."""
+    jobs: Iterable[IndexJob] = (
+        IndexJob.objects.filter(
+            state=JobState.SUCCEEDED,
+            generation=1,  # later ones embed only what changed
+            chunks__gte=_TELLING_CHUNKS,
+            started_at__isnull=False,
+            finished_at__isnull=False,
+        )
+        .only("chunks", "started_at", "finished_at")
+        .order_by("-created_at")[:_JOBS_LOOKED_AT]
+    )
+    speeds = []
+    for job in jobs:
+        if job.started_at and job.finished_at:
+            seconds = (job.finished_at - job.started_at).total_seconds()
+            speeds.append(job.chunks / max(0.1, seconds))
+    return (median(speeds), True) if speeds else (_CHUNKS_PER_SECOND, False)
