@@ -21,6 +21,7 @@ urlpatterns = [
     path("", include("aiassist.health")),
     path("api/v1/", include(api)),
     path("v1/", include("assistant.v1_urls")),
+    path("", include("assistant.mcp_urls")),
     path("v1beta/", include("assistant.v1beta_urls")),
     path("api/schema", SchemaView.as_view(), name="schema"),
     path("docs", SwaggerView.as_view(), name="swagger"),

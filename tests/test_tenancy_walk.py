@@ -24,6 +24,8 @@ PUBLIC = {
     *("", "health", "health/detailed", "metrics", "api/schema", "docs", "redoc"),
     *("pricing/", "guides/", "guides/<slug:slug>/", "styleguide/", "mailbox/"),
     *("guides/<slug:folder>/<slug:slug>/", "legal/<slug:slug>/"),
+    *(".well-known/oauth-protected-resource",),
+    ".well-known/oauth-protected-resource/mcp",
     *("api/v1/auth/token", "api/v1/auth/token/refresh", "api/v1/auth/token/revoke"),
 }
 ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
@@ -36,6 +38,7 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("v1/models", "v1/models/<path:model_id>", "v1/chat/completions"),
     *("v1/messages", "v1/messages/count_tokens", "v1/completions", "v1/health"),
     *("v1/events", "v1beta/server_setting", "v1/embeddings", "v1/responses"),
+    "mcp",
     *("dashboard/", "dashboard/keys/", "dashboard/keys/new/", "dashboard/settings/"),
     *("dashboard/settings/delete/", "dashboard/usage/", "dashboard/limits/"),
     *("dashboard/workspaces/", "dashboard/workspaces/new/"),
