@@ -5,13 +5,13 @@ Source: https://tabby.tabbyml.com/api
 
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from aiassist import __version__
 from aiassist.lib.db import in_db
 from assistant.api.faces import WireView
 from assistant.catalogue import offers_for
@@ -67,7 +67,8 @@ class TabbyHealthView(TabbyView):
                 "cpu_info": "",
                 "cpu_count": 0,
                 "cuda_devices": [],
-                "version": dict.fromkeys(unknown, "") | {"git_describe": __version__},
+                "version": dict.fromkeys(unknown, "")
+                | {"git_describe": settings.VERSION},
             }
         )
 

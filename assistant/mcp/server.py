@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from mcp.server.context import ServerRequestContext
@@ -29,7 +30,6 @@ from mcp_types import (
 )
 from rest_framework.exceptions import ValidationError
 
-from aiassist import __version__
 from aiassist.api.problems import as_app_error, headers_of, public_details
 from aiassist.lib.errors import AppError
 from assistant.mcp.tools import TOOLS, Call, McpTool, call_tool
@@ -151,7 +151,7 @@ def _text(body: Mapping[str, Any]) -> TextContent:
 
 _server: Server[Any] = Server(
     "aiassist",
-    version=__version__,
+    version=settings.VERSION,
     title="aiassist",
     instructions=_INSTRUCTIONS,
     on_list_tools=_list_tools,
