@@ -24,7 +24,8 @@ from workspaces.indexing.embedding import (
 )
 from workspaces.indexing.keywords import passage_terms, query_terms
 from workspaces.indexing.splitting import split
-from workspaces.ranking import fuse
+from workspaces.questions import read_question
+from workspaces.ranking import rank
 from workspaces.vectors.base import EMBEDDING_DIM, Point, PointPayload, Vector
 from workspaces.vectors.edge import EdgeStore
 
@@ -121,7 +122,7 @@ def _ask(store: EdgeStore, question: str) -> None:
     )
     dense = store.search_dense(name, vector, generation=1, limit=50)
     sparse = store.search_sparse(name, terms, generation=1, limit=50)
-    fuse(dense, sparse, question)
+    rank(read_question(question), dense, sparse)
 
 
 def _point(number: int, vector: Vector, chunk: Chunk) -> Point:

@@ -1,151 +1,279 @@
-"""Order what two searches found: rank fusion, then a light second look.
+"""Order what two searches found.
 
-`fuse` takes ScoredPoints as the vector store returns them, from one workspace or
-several, and needs nothing but their payloads. The weights follow published practice
-for hybrid search; no benchmark of this project has tuned them yet.
+`rank` takes ScoredPoints as the vector store returns them and needs nothing but their
+payloads. A passage's evidence is how near its meaning is, how well its words match,
+how much of both its file and its neighbours hold, and how many of the query's words
+name it. Code comes before tests and prose, unless these are asked for.
+
+The weights were found by coordinate search on the development half of
+`benchmarks/retrieval` (`python -m benchmarks.retrieval.tune`), never on its test half.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 
-from workspaces.indexing.keywords import query_words, split_identifier
+from workspaces.indexing.keywords import query_words
+from workspaces.questions import Kind, Question
 from workspaces.vectors.base import PointPayload, ScoredPoint
 
 # Cormack, Clarke, Büttcher: Reciprocal Rank Fusion (SIGIR 2009). They use k = 60; on
 # code a small k, which trusts the first places more, finds more.
 RRF_K = 10
-DENSE_WEIGHT_QUESTION = 1.5
-DENSE_WEIGHT_IDENTIFIER = 1.0
+_FILE_BEST = 3  # passages of a file that speak for it
+_NEIGHBOUR_GAP = 8  # lines between passages that still belong together
+_SHORT_LINES = 4  # a passage with fewer says little
 
-_PATH_BONUS = 0.25  # for all of the query's words in the path
-_SYMBOL_BONUS = 0.35  # for all of the query's words in the symbol
-_SAME_FILE_BONUS = 0.04  # for each further hit in the file, as often as three times
-_SAME_FILE_MOST = 3
-_TEST_FACTOR = 0.8
-# A file's third and later hits give way, so that one file never fills the page.
-_CROWD_AFTER = 2
-_CROWD_FACTOR = 0.85
 
-_IDENTIFIER = re.compile(r"[A-Za-z_$][\w$.:/\-]*(?:\(\))?")
-_TEST_WORDS = frozenset(
-    "test tests testing tested spec specs unittest pytest fixture fixtures mock".split()
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much each kind of evidence counts; the factors multiply."""
+
+    meaning: float  # cosine, from the worst candidate's (0) to the best's (1)
+    words: float  # BM25, as a share of the best candidate's
+    words_place: float  # BM25's place: 11 / (10 + place)
+    file_meaning: float  # the same, summed over the file's best passages
+    file_words: float
+    neighbour: float  # the meaning of the passage just before or after
+    path: float  # share of the query's words in the path
+    symbol: float  # share of the query's words in the symbol
+    named: float  # share of the symbol's words in the query
+    tests: float  # factor for tests, where they are not asked for
+    not_tests: float  # factor for the rest, where tests are asked for
+    prose: float  # factor for documentation and data, likewise
+    short: float  # factor for passages of very few lines
+
+
+_WORDS = Weights(
+    meaning=3.0,
+    words=0.0,
+    words_place=1.0,
+    file_meaning=0.8,
+    file_words=0.6,
+    neighbour=0.2,
+    path=0.1,
+    symbol=0.6,
+    named=0.4,
+    tests=0.65,
+    not_tests=0.8,
+    prose=0.55,
+    short=0.8,
+)
+WEIGHTS: Mapping[Kind, Weights] = {
+    Kind.WORDS: _WORDS,
+    Kind.IDENTIFIER: _WORDS,
+    Kind.PATH: _WORDS,
+}
+
+_PROSE = frozenset(
+    """markdown restructuredtext text html yaml json xml toml ini csv gettext latex
+    diff""".split()
 )
 _TEST_FILE = re.compile(r"(?:^|[._-])(?:tests?|spec|specs)(?:[._-]|$)|Tests?$|Spec$")
+_TEST_FOLDERS = frozenset({"test", "tests", "__tests__", "spec", "specs", "testing"})
 
 
-def fuse(
-    dense: Sequence[ScoredPoint], sparse: Sequence[ScoredPoint], query: str
-) -> list[ScoredPoint]:
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A passage in its place; `served_by` is "meaning", "keywords" or "both"."""
+
+    id: str
+    score: float
+    payload: PointPayload
+    served_by: str
+
+
+def rank(
+    question: Question,
+    dense: Sequence[ScoredPoint],
+    sparse: Sequence[ScoredPoint],
+    weights: Mapping[Kind, Weights] = WEIGHTS,
+) -> list[Ranked]:
     """Merge both lists, best first, each point once, scores in (0, 1].
 
     Equal inputs give equal outputs, whatever order equals came in.
     """
-    fused = _reciprocal_ranks(dense, sparse, query)
-    words = query_words(query)
-    asks_for_tests = bool(words & _TEST_WORDS)
-    hits_per_file = _hits_per_file(fused)
-    best = _best_possible(query)
-    scored = [
-        replace(
-            point,
-            score=score
-            / best
-            * _name_factor(point.payload, words)
-            * _file_factor(hits_per_file[point.payload.path])
-            * (1.0 if asks_for_tests else _test_factor(point.payload)),
+    weight = weights[question.kind]
+    points = {point.id: point.payload for point in (*sparse, *dense)}
+    evidence = _Evidence(points, _nearness(dense), _matches(sparse), _places(sparse))
+    factor = _factors(question, weight)
+    best = _best_possible(weight)
+    ranked = [
+        Ranked(
+            id=point_id,
+            score=evidence.of(point_id, question, weight) * factor(payload) / best,
+            payload=payload,
+            served_by=evidence.served_by(point_id),
         )
-        for point, score in fused
+        for point_id, payload in points.items()
     ]
-    return _spread(sorted(scored, key=_order))
+    return sorted(ranked, key=_order)
 
 
+@lru_cache(maxsize=16_384)
 def is_test_path(path: str) -> bool:
     """Tell whether a path looks like a test's in any of the usual layouts."""
     pure = PurePosixPath(path)
     if _TEST_FILE.search(pure.stem):
         return True
-    return any(
-        part.lower() in {"test", "tests", "__tests__", "spec", "specs", "testing"}
-        for part in pure.parts[:-1]
-    )
+    return any(part.lower() in _TEST_FOLDERS for part in pure.parts[:-1])
 
 
-def looks_like_question(query: str) -> bool:
-    """Tell words of a person from a bare identifier, path or error code."""
-    return len(query.split()) > 2 or not _IDENTIFIER.fullmatch(query.strip())
+def is_prose(language: str) -> bool:
+    """Tell documentation and data from code."""
+    return language in _PROSE
 
 
-def _dense_weight(query: str) -> float:
+class _Evidence:
+    """What speaks for each point, from 0 to 1 a piece."""
+
+    def __init__(
+        self,
+        points: Mapping[str, PointPayload],
+        meaning: Mapping[str, float],
+        words: Mapping[str, float],
+        places: Mapping[str, float],
+    ) -> None:
+        self._points = points
+        self._meaning = meaning
+        self._words = words
+        self._places = places
+        self._file_meaning = _per_file(points, meaning)
+        self._file_words = _per_file(points, places)
+        self._neighbours = _neighbours(points, meaning)
+
+    def of(self, point_id: str, question: Question, weight: Weights) -> float:
+        payload = self._points[point_id]
+        symbol = _stems(payload.symbol)
+        shared = len(question.words & symbol)
+        n_words = max(len(question.words), 1)
+        return (
+            weight.meaning * self._meaning.get(point_id, 0.0)
+            + weight.words * self._words.get(point_id, 0.0)
+            + weight.words_place * self._places.get(point_id, 0.0)
+            + weight.file_meaning * self._file_meaning[payload.path]
+            + weight.file_words * self._file_words[payload.path]
+            + weight.neighbour * self._neighbours.get(point_id, 0.0)
+            + weight.path * len(question.words & _stems(payload.path)) / n_words
+            + weight.symbol * shared / n_words
+            + weight.named * _share_named(question, payload.symbol)
+        )
+
+    def served_by(self, point_id: str) -> str:
+        if point_id not in self._places:
+            return "meaning"
+        return "both" if point_id in self._meaning else "keywords"
+
+
+def _nearness(dense: Sequence[ScoredPoint]) -> dict[str, float]:
+    if not dense:
+        return {}
+    scores = [point.score for point in dense]
+    low, high = min(scores), max(scores)
+    if high - low < 1e-9:
+        return dict.fromkeys((point.id for point in dense), 1.0)
+    return {point.id: (point.score - low) / (high - low) for point in dense}
+
+
+def _matches(sparse: Sequence[ScoredPoint]) -> dict[str, float]:
+    best = max((point.score for point in sparse), default=0.0)
+    return {point.id: point.score / best for point in sparse if best > 0}
+
+
+def _places(sparse: Sequence[ScoredPoint]) -> dict[str, float]:
+    ordered = sorted(sparse, key=_place_order)
+    return {
+        point.id: (RRF_K + 1) / (RRF_K + place)
+        for place, point in enumerate(ordered, start=1)
+    }
+
+
+def _per_file(
+    points: Mapping[str, PointPayload], scores: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the mean of each file's best passages; missing ones count as 0."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for point_id, payload in points.items():
+        found[payload.path].append(scores.get(point_id, 0.0))
+    return {
+        path: sum(sorted(values, reverse=True)[:_FILE_BEST]) / _FILE_BEST
+        for path, values in found.items()
+    }
+
+
+def _neighbours(
+    points: Mapping[str, PointPayload], scores: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the better score of the passages right before and after, if found."""
+    in_order = sorted(points.items(), key=lambda item: _position(item[1]))
+    found: dict[str, float] = {}
+    for (one, before), (other, after) in zip(in_order, in_order[1:], strict=False):
+        if before.path != after.path:
+            continue
+        if after.start_line - before.end_line <= _NEIGHBOUR_GAP:
+            found[one] = max(found.get(one, 0.0), scores.get(other, 0.0))
+            found[other] = max(found.get(other, 0.0), scores.get(one, 0.0))
+    return found
+
+
+def _factors(question: Question, weight: Weights) -> Callable[[PointPayload], float]:
+    tests, others = weight.tests, 1.0
+    if question.asks_for_tests:
+        tests, others = 1.0, weight.not_tests
+    prose = 1.0 if question.asks_for_docs else weight.prose
+
+    def factor(payload: PointPayload) -> float:
+        n_lines = payload.end_line - payload.start_line + 1
+        return (
+            (tests if is_test_path(payload.path) else others)
+            * (prose if is_prose(payload.language) else 1.0)
+            * (weight.short if n_lines < _SHORT_LINES else 1.0)
+        )
+
+    return factor
+
+
+def _share_named(question: Question, symbol: str) -> float:
+    """Return how much of the innermost name the query says."""
+    name = _stems(symbol.rpartition(".")[2])
+    return len(question.words & name) / len(name) if name else 0.0
+
+
+@lru_cache(maxsize=65_536)
+def _stems(name: str) -> frozenset[str]:
+    return query_words(name)
+
+
+def _best_possible(weight: Weights) -> float:
+    """Return the score of a point that is first in every respect."""
     return (
-        DENSE_WEIGHT_QUESTION if looks_like_question(query) else DENSE_WEIGHT_IDENTIFIER
+        weight.meaning
+        + weight.words
+        + weight.words_place
+        + weight.file_meaning
+        + weight.file_words
+        + weight.neighbour
+        + weight.path
+        + weight.symbol
+        + weight.named
     )
 
 
-def _best_possible(query: str) -> float:
-    """Return the score of a point first in both lists that the query names."""
-    bonus = 1 + _PATH_BONUS + _SYMBOL_BONUS
-    crowd = 1 + _SAME_FILE_BONUS * _SAME_FILE_MOST
-    return (_dense_weight(query) + 1) / (RRF_K + 1) * bonus * crowd
+def _position(payload: PointPayload) -> tuple[str, int]:
+    return payload.path, payload.start_line
 
 
-def _reciprocal_ranks(
-    dense: Sequence[ScoredPoint], sparse: Sequence[ScoredPoint], query: str
-) -> list[tuple[ScoredPoint, float]]:
-    points: dict[str, ScoredPoint] = {}
-    scores: defaultdict[str, float] = defaultdict(float)
-    for ranked, weight in ((dense, _dense_weight(query)), (sparse, 1.0)):
-        for rank, point in enumerate(sorted(ranked, key=_order), start=1):
-            points.setdefault(point.id, point)
-            scores[point.id] += weight / (RRF_K + rank)
-    return [(point, scores[point.id]) for point in points.values()]
+def _place_order(point: ScoredPoint) -> tuple[float, str, int, str]:
+    return (-point.score, *_position(point.payload), point.id)
 
 
-def _hits_per_file(
-    fused: Sequence[tuple[ScoredPoint, float]],
-) -> Mapping[str, int]:
-    counts: defaultdict[str, int] = defaultdict(int)
-    for point, _ in fused:
-        counts[point.payload.path] += 1
-    return counts
-
-
-def _name_factor(payload: PointPayload, words: frozenset[str]) -> float:
-    if not words:
-        return 1.0
-    in_path = len(words & _words_of(payload.path)) / len(words)
-    in_symbol = len(words & _words_of(payload.symbol)) / len(words)
-    return 1 + _PATH_BONUS * in_path + _SYMBOL_BONUS * in_symbol
-
-
-def _words_of(name: str) -> frozenset[str]:
-    words = re.findall(r"\w+", name)
-    return frozenset(
-        part for word in words for part in (word.lower(), *split_identifier(word))
-    )
-
-
-def _file_factor(n_hits: int) -> float:
-    return 1 + _SAME_FILE_BONUS * min(n_hits - 1, _SAME_FILE_MOST)
-
-
-def _test_factor(payload: PointPayload) -> float:
-    return _TEST_FACTOR if is_test_path(payload.path) else 1.0
-
-
-def _spread(ranked: Sequence[ScoredPoint]) -> list[ScoredPoint]:
-    """Lower a file's third, fourth, … hit, each more than the one before."""
-    seen: defaultdict[str, int] = defaultdict(int)
-    spread = []
-    for point in ranked:
-        seen[point.payload.path] += 1
-        crowding = max(seen[point.payload.path] - _CROWD_AFTER, 0)
-        spread.append(replace(point, score=point.score * _CROWD_FACTOR**crowding))
-    return sorted(spread, key=_order)
-
-
-def _order(point: ScoredPoint) -> tuple[float, str, int, str]:
+def _order(ranked: Ranked) -> tuple[float, str, int, str]:
     """Best first; ties by place in the code, then by id."""
-    return (-point.score, point.payload.path, point.payload.start_line, point.id)
+    return (-ranked.score, *_position(ranked.payload), ranked.id)
+
+
+def in_order(ranked: Iterable[Ranked]) -> list[Ranked]:
+    return sorted(ranked, key=_order)

@@ -1,19 +1,24 @@
 """Search: what a question finds in one or many workspaces."""
 
+import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from workspaces.globs import glob_pattern
 from workspaces.indexing.embedding import embed_query
 from workspaces.indexing.keywords import query_terms
 from workspaces.models import Blob, SourceFile, Workspace
-from workspaces.ranking import fuse
+from workspaces.questions import Question, read_question
+from workspaces.ranking import Ranked, rank
+from workspaces.serving import Serving, serving
 from workspaces.storage import unpack
 from workspaces.texts import NotIndexable, lines_of, shown_text
 from workspaces.vectors import get_store
 from workspaces.vectors.base import (
     PointFilter,
+    PointPayload,
     ScoredPoint,
     SparseVector,
     Vector,
@@ -22,12 +27,16 @@ from workspaces.vectors.base import (
 
 MODES = ("hybrid", "semantic", "keyword")
 
+_CANDIDATES = 200  # of each search; what they hold of a file tells about the file
 _OVERFETCH = 4  # candidates of each search per result asked for
-_LEAST_CANDIDATES = 50
 _MOST_CANDIDATES = 400
 _MOST_PATHS = 2000  # given to the engine; past that, candidates are sifted here
 _SIFTED_CANDIDATES = 1000
 _SWITCHES_FOLLOWED = 2
+# A definition of at most so many lines is shown whole when a part of it is found.
+_WHOLE_LINES = 60
+_TWIN_LINES = 3  # passages alike of at least so many lines are shown once
+_SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +53,28 @@ class Hit:
     text: str
     sha256: str  # of the file's raw bytes
     generation: int
+    served_by: str = "both"  # "keywords", "meaning" or "both"
 
 
 @dataclass(frozen=True, slots=True)
 class SearchOutcome:
-    """Hits, best first."""
+    """Hits, best first, and how much of each workspace the search could see."""
 
     hits: list[Hit]
     took_ms: int
+    indexes: dict[str, Serving] = field(default_factory=dict)  # by workspace id
+
+    @property
+    def index(self) -> Serving | None:
+        """The index that served, where only one workspace was searched."""
+        return next(iter(self.indexes.values())) if len(self.indexes) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Query:
     """A query, prepared once for all workspaces."""
 
-    text: str
+    question: Question
     dense: Vector | None  # None: not asked for
     sparse: SparseVector | None
     max_results: int
@@ -67,7 +83,7 @@ class _Question:
 
     @property
     def n_candidates(self) -> int:
-        wanted = max(_LEAST_CANDIDATES, _OVERFETCH * self.max_results)
+        wanted = max(_CANDIDATES, _OVERFETCH * self.max_results)
         return min(wanted, _MOST_CANDIDATES)
 
 
@@ -85,25 +101,28 @@ def search(
     The caller has checked that the user may see them. Raises VectorsUnavailable.
     """
     began = time.perf_counter()
-    indexed = [workspace for workspace in workspaces if workspace.generation]
+    indexes = {workspace.pk: serving(workspace) for workspace in workspaces}
+    indexed = [w for w in workspaces if indexes[w.pk].generation]
     hits: list[Hit] = []
     if indexed:
-        question = _prepare(query, max_results, mode, path_glob, language)
+        asked = _prepare(query, max_results, mode, path_glob, language)
         store = get_store()
         for workspace in indexed:
-            hits += _search_one(store, workspace, question)
+            found, index = _search_one(store, workspace, indexes[workspace.pk], asked)
+            hits += found
+            indexes[workspace.pk] = index
     hits.sort(key=lambda hit: -hit.score)
     took_ms = round((time.perf_counter() - began) * 1000)
-    return SearchOutcome(hits=hits[:max_results], took_ms=took_ms)
+    return SearchOutcome(hits[:max_results], took_ms, indexes)
 
 
 def _prepare(
     query: str, max_results: int, mode: str, path_glob: str, language: str
-) -> _Question:
+) -> _Query:
     if path_glob:
         glob_pattern(path_glob)
-    return _Question(
-        text=query,
+    return _Query(
+        question=read_question(query),
         dense=None if mode == "keyword" else embed_query(query),
         sparse=None if mode == "semantic" else query_terms(query),
         max_results=max_results,
@@ -113,70 +132,71 @@ def _prepare(
 
 
 def _search_one(
-    store: VectorStore, workspace: Workspace, question: _Question
-) -> list[Hit]:
+    store: VectorStore, workspace: Workspace, index: Serving, query: _Query
+) -> tuple[list[Hit], Serving]:
     """Search one workspace; again where a new index was switched in meanwhile.
 
     Otherwise the points of the generation that was asked for might just be going.
     """
-    generation = workspace.generation
     for _ in range(_SWITCHES_FOLLOWED + 1):
-        points = _candidates(store, workspace, generation, question)
-        now_visible = (
-            Workspace.objects.living()
-            .filter(pk=workspace.pk)
-            .values_list("generation", flat=True)
-            .first()
-        )
-        if now_visible is None:
-            return []
-        if now_visible == generation:
+        ranked = _candidates(store, workspace, index, query)
+        fresh = Workspace.objects.living().filter(pk=workspace.pk).first()
+        if fresh is None:
+            return [], index
+        if _serves_still(fresh, workspace):
             break
-        generation = now_visible
-    return _with_texts(workspace, points, generation, question)
+        workspace, index = fresh, serving(fresh)
+        if not index.generation:
+            return [], index
+    return _with_texts(workspace, ranked, index.generation, query), index
+
+
+def _serves_still(fresh: Workspace, seen: Workspace) -> bool:
+    """Tell whether the same generation still serves."""
+    return (fresh.generation, fresh.preview_generation) == (
+        seen.generation,
+        seen.preview_generation,
+    )
 
 
 def _candidates(
-    store: VectorStore, workspace: Workspace, generation: int, question: _Question
-) -> list[ScoredPoint]:
-    where = PointFilter(language=question.language)
-    limit = question.n_candidates
+    store: VectorStore, workspace: Workspace, index: Serving, query: _Query
+) -> list[Ranked]:
+    where = PointFilter(language=query.language)
+    limit = query.n_candidates
     pattern = None
-    if question.path_glob:
-        pattern = glob_pattern(question.path_glob)
-        paths = _matching_paths(workspace, question.path_glob)
+    if query.path_glob:
+        pattern = glob_pattern(query.path_glob)
+        paths = _matching_paths(workspace, query.path_glob)
         if not paths:
             return []
         if len(paths) <= _MOST_PATHS:
             where = replace(where, paths=tuple(paths))
         else:
             limit = _SIFTED_CANDIDATES
-    dense = (
-        []
-        if question.dense is None
-        else store.search_dense(
+    dense: list[ScoredPoint] = []
+    # Another model's vectors stand for nothing: their workspace is being indexed anew.
+    if query.dense is not None and index.dense_fits:
+        dense = store.search_dense(
             workspace.pk,
-            question.dense,
-            generation=generation,
+            query.dense,
+            generation=index.generation,
             limit=limit,
             where=where,
         )
-    )
-    sparse = (
-        []
-        if question.sparse is None or not question.sparse.indices
-        else store.search_sparse(
+    sparse: list[ScoredPoint] = []
+    if query.sparse is not None and query.sparse.indices:
+        sparse = store.search_sparse(
             workspace.pk,
-            question.sparse,
-            generation=generation,
+            query.sparse,
+            generation=index.generation,
             limit=limit,
             where=where,
         )
-    )
-    fused = fuse(dense, sparse, question.text)
+    ranked = rank(query.question, dense, sparse)
     if pattern is None:
-        return fused
-    return [point for point in fused if pattern.fullmatch(point.payload.path)]
+        return ranked
+    return [found for found in ranked if pattern.fullmatch(found.payload.path)]
 
 
 def _matching_paths(workspace: Workspace, glob: str) -> list[str]:
@@ -186,33 +206,84 @@ def _matching_paths(workspace: Workspace, glob: str) -> list[str]:
 
 
 def _with_texts(
-    workspace: Workspace,
-    points: list[ScoredPoint],
-    generation: int,
-    question: _Question,
+    workspace: Workspace, ranked: list[Ranked], generation: int, query: _Query
 ) -> list[Hit]:
-    """Cut each point's lines out of the content that it was made from.
+    """Cut each passage's lines out of the content that it was made from.
 
-    A point whose content is gone was deleted by its owner since: it is left out.
+    A passage whose content is gone was deleted by its owner since: it is left out.
     """
     hits: list[Hit] = []
     texts: dict[str, str | None] = {}
-    for start in range(0, len(points), question.max_results):
-        page = points[start : start + question.max_results]
-        texts.update(_texts(workspace, {p.payload.sha256 for p in page} - set(texts)))
-        hits += [
-            hit
-            for point in page
-            if (hit := _hit(workspace, point, generation, texts)) is not None
-        ]
-        if len(hits) >= question.max_results:
+    twins: set[tuple[str, ...]] = set()
+    spans = _Shown()
+    for page in _pages(ranked, query.max_results):
+        texts.update(_texts(workspace, {r.payload.sha256 for r in page} - set(texts)))
+        for found in page:
+            text = texts.get(found.payload.sha256)
+            span = spans.of(found.payload)
+            if text is None or span is None:
+                continue
+            hit = _hit(workspace, found, generation, span, text)
+            if not _is_twin(hit, twins):
+                spans.show(found.payload.path, span)
+                hits.append(hit)
+        if len(hits) >= query.max_results:
             break
-    return hits[: question.max_results]
+    return hits[: query.max_results]
 
 
-def _texts(workspace: Workspace, shas: set[str]) -> dict[str, str | None]:
+def _pages(ranked: Sequence[Ranked], size: int) -> Iterator[Sequence[Ranked]]:
+    for start in range(0, len(ranked), size):
+        yield ranked[start : start + size]
+
+
+class _Shown:
+    """Which lines of which file the hits so far show."""
+
+    def __init__(self) -> None:
+        self._spans: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+
+    def of(self, payload: PointPayload) -> tuple[int, int] | None:
+        """Return the lines to show for a passage, None where they are shown already.
+
+        A part of a small definition is shown as the whole of it, unless a piece of
+        that stands there already.
+        """
+        shown = self._spans[payload.path]
+        start, end = payload.start_line, payload.end_line
+        if any(first <= start and end <= last for first, last in shown):
+            return None
+        whole = _whole(payload)
+        if any(first <= whole[1] and whole[0] <= last for first, last in shown):
+            return start, end
+        return whole
+
+    def show(self, path: str, span: tuple[int, int]) -> None:
+        self._spans[path].append(span)
+
+
+def _whole(payload: PointPayload) -> tuple[int, int]:
+    start, end = payload.start_line, payload.end_line
+    if not 0 < payload.symbol_start <= payload.symbol_end:
+        return start, end
+    whole = min(start, payload.symbol_start), max(end, payload.symbol_end)
+    return whole if whole[1] - whole[0] < _WHOLE_LINES else (start, end)
+
+
+def _is_twin(hit: Hit, seen: set[tuple[str, ...]]) -> bool:
+    """Tell whether the same lines were shown from another file; remember these."""
+    words = tuple(_SPACE.split(hit.text.strip()))
+    if hit.end_line - hit.start_line + 1 < _TWIN_LINES:
+        return False
+    if words in seen:
+        return True
+    seen.add(words)
+    return False
+
+
+def _texts(workspace: Workspace, shas: Iterable[str]) -> dict[str, str | None]:
     found: dict[str, str | None] = dict.fromkeys(shas)
-    for blob in Blob.objects.for_workspace(workspace).filter(sha256__in=shas):
+    for blob in Blob.objects.for_workspace(workspace).filter(sha256__in=list(found)):
         try:
             found[blob.sha256] = shown_text(unpack(blob.content, blob.n_bytes))
         except NotIndexable:
@@ -222,23 +293,22 @@ def _texts(workspace: Workspace, shas: set[str]) -> dict[str, str | None]:
 
 def _hit(
     workspace: Workspace,
-    point: ScoredPoint,
+    found: Ranked,
     generation: int,
-    texts: dict[str, str | None],
-) -> Hit | None:
-    payload = point.payload
-    text = texts.get(payload.sha256)
-    if text is None:
-        return None
+    span: tuple[int, int],
+    text: str,
+) -> Hit:
+    payload = found.payload
     return Hit(
         workspace_id=workspace.pk,
         path=payload.path,
-        start_line=payload.start_line,
-        end_line=payload.end_line,
+        start_line=span[0],
+        end_line=span[1],
         language=payload.language,
         symbol=payload.symbol,
-        score=round(point.score, 6),
-        text=lines_of(text, payload.start_line, payload.end_line),
+        score=round(found.score, 6),
+        text=lines_of(text, *span),
         sha256=payload.sha256,
         generation=generation,
+        served_by=found.served_by,
     )

@@ -1,78 +1,129 @@
 """What two searches found, in the order a person wants it."""
 
-from dataclasses import replace
-
-from workspaces.ranking import fuse, is_test_path, looks_like_question
+from workspaces.questions import read_question
+from workspaces.ranking import Ranked, is_test_path, rank
 from workspaces.vectors.base import PointPayload, ScoredPoint
 
 
-def hit(name: str, score: float, *, path: str = "", symbol: str = "") -> ScoredPoint:
-    payload = PointPayload(path or f"{name}.py", 1, 9, "python", symbol, "0" * 64, 1)
+def hit(
+    name: str,
+    score: float,
+    *,
+    path: str = "",
+    symbol: str = "",
+    language: str = "python",
+    start: int = 1,
+) -> ScoredPoint:
+    payload = PointPayload(
+        path=path or f"{name}.py",
+        start_line=start,
+        end_line=start + 8,
+        language=language,
+        symbol=symbol,
+        sha256="0" * 64,
+        since=1,
+    )
     return ScoredPoint(name, score, payload)
 
 
-def ids(points) -> list[str]:
-    return [p.id for p in points]
+def ids(ranked: list[Ranked]) -> list[str]:
+    return [found.id for found in ranked]
+
+
+def ranked(query: str, dense=(), sparse=()) -> list[str]:
+    return ids(rank(read_question(query), dense, sparse))
 
 
 def test_what_both_lists_hold_comes_first():
-    dense = [hit("a", 0.9), hit("b", 0.8), hit("c", 0.7)]
-    sparse = [hit("d", 9.0), hit("b", 8.0)]
+    dense = [hit("a", 0.9), hit("b", 0.88), hit("c", 0.5)]
+    sparse = [hit("b", 9.0), hit("d", 8.0)]
 
-    assert ids(fuse(dense, sparse, "something entirely else"))[0] == "b"
+    assert ranked("something entirely else", dense, sparse)[0] == "b"
 
 
 def test_each_point_comes_once_with_a_score_within_one():
     dense = [hit("a", 0.9), hit("b", 0.8)]
 
-    found = fuse(dense, [hit("a", 5.0), hit("b", 4.0)], "a b c d")
+    found = rank(read_question("a b c d"), dense, [hit("a", 5.0), hit("b", 4.0)])
 
     assert ids(found) == ["a", "b"]
-    assert all(0 < p.score <= 1 for p in found)
+    assert all(0 < f.score <= 1 for f in found)
 
 
-def test_questions_trust_meaning_and_identifiers_trust_words():
-    dense, sparse = [hit("meaning", 0.9)], [hit("words", 9.0)]
+def test_it_tells_which_search_served_a_hit():
+    found = rank(
+        read_question("money moves"),
+        [hit("a", 0.9), hit("b", 0.8)],
+        [hit("b", 5.0), hit("c", 4.0)],
+    )
 
-    assert ids(fuse(dense, sparse, "where is it all computed"))[0] == "meaning"
-    assert looks_like_question("where is it computed")
-    assert not looks_like_question("retry_delay_ms")
+    assert {f.id: f.served_by for f in found} == {
+        "a": "meaning",
+        "b": "both",
+        "c": "keywords",
+    }
 
 
-def test_the_query_in_path_or_symbol_lifts_a_hit():
-    dense = [hit("a", 0.9), hit("b", 0.8, path="billing/x.py", symbol="Ledger.settle")]
+def test_the_query_in_a_symbol_lifts_a_hit():
+    dense = [
+        hit("a", 0.9),
+        hit("b", 0.89, path="billing/x.py", symbol="Ledger.settle"),
+        hit("z", 0.2),
+    ]
 
-    assert ids(fuse(dense, [], "billing ledger settle"))[0] == "b"
+    assert ranked("how does the ledger settle", dense)[0] == "b"
 
 
 def test_tests_stand_lower_unless_they_are_asked_for():
-    dense = [hit("t", 0.9, path="tests/test_x.py"), hit("s", 0.8, path="src/x.py")]
-
-    assert ids(fuse(dense, [], "how money moves"))[0] == "s"
-    assert ids(fuse(dense, [], "the test of how money moves"))[0] == "t"
-
-
-def test_one_file_does_not_fill_the_page():
-    crowd = [hit(f"c{i}", 1 - i / 100, path="crowd.py") for i in range(6)]
-    crowd = [
-        replace(p, payload=replace(p.payload, start_line=i))
-        for i, p in enumerate(crowd)
+    dense = [
+        hit("t", 0.9, path="tests/test_x.py"),
+        hit("s", 0.88, path="src/x.py"),
+        hit("z", 0.2),
     ]
-    lone = hit("z", 0.93, path="lone.py")
 
-    found = ids(fuse([*crowd, lone], [], "nothing in particular here"))
+    assert ranked("how money moves", dense)[0] == "s"
+    assert ranked("the test of how money moves", dense)[0] == "t"
 
-    assert found.index("z") <= 4
+
+def test_a_question_about_tests_prefers_tests():
+    dense = [
+        hit("s", 0.9, path="src/x.py"),
+        hit("t", 0.88, path="tests/test_x.py"),
+        hit("z", 0.2),
+    ]
+
+    assert ranked("which test covers how money moves", dense)[0] == "t"
+
+
+def test_documentation_stands_lower_unless_it_is_asked_for():
+    dense = [
+        hit("d", 0.9, path="docs/x.md", language="markdown"),
+        hit("s", 0.88, path="src/x.py"),
+        hit("z", 0.2),
+    ]
+
+    assert ranked("how money moves", dense)[0] == "s"
+    assert ranked("guide to how money moves", dense)[0] == "d"
+
+
+def test_a_file_with_more_that_fits_wins_over_a_lone_hit():
+    lone = hit("lone", 0.9)
+    many = [hit(f"m{i}", 0.89, path="many.py", start=1 + 40 * i) for i in range(3)]
+
+    found = ranked("nothing in particular here", [lone, *many, hit("z", 0.2)])
+
+    assert found[0].startswith("m")
 
 
 def test_order_does_not_depend_on_the_order_of_equals():
     a, b = hit("a", 0.5), hit("b", 0.5)
+    question = read_question("q")
 
-    assert fuse([a, b], [b, a], "q") == fuse([b, a], [a, b], "q")
+    assert rank(question, [a, b], [b, a]) == rank(question, [b, a], [a, b])
 
 
 def test_nothing_found_is_nothing():
-    assert fuse([], [], "q") == []
+    assert ranked("q") == []
 
 
 def test_it_knows_tests_by_their_paths():
