@@ -2,29 +2,49 @@
 
 from typing import TYPE_CHECKING, Any
 
+from allauth.account.models import EmailAddress
 from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from unfold.decorators import action as unfold_action
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts import audit, keys
+from accounts import audit, impersonation, keys
 from accounts.erasure import delete_user
 from accounts.models import ApiKey, AuditEvent, DataExport, TokenFamily, User
 from accounts.people import confirm_address
 from accounts.sessions import end_browser_sessions
+from accounts.staff import QuickPaginator, ReadOnlyAdmin, StaffModelAdmin, staff_of
 from aiassist.lib.clock import now
 
 if TYPE_CHECKING:  # generic in the stubs alone
     _CreationForm = AdminUserCreationForm[User]
-    _ModelAdmin = admin.ModelAdmin[Any]
     _UserAdmin = DjangoUserAdmin[User]
 else:
-    _CreationForm = AdminUserCreationForm
-    _ModelAdmin = admin.ModelAdmin
-    _UserAdmin = DjangoUserAdmin
+    _CreationForm = UserCreationForm
+
+    class _UserAdmin(DjangoUserAdmin, StaffModelAdmin):
+        """Django's own, in unfold's clothes."""
+
+
+# The first words of the audit log's actions.
+AUDITED = (
+    *("confirmation", "email", "impersonation", "index_job", "key", "login", "logout"),
+    *("model", "password", "provider", "second_factor", "session", "subscription"),
+    *("tier", "token", "upstream", "user", "webhook", "workspace"),
+)
+# Columns that make somebody more than a user.
+GIVES_RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 class PersonCreationForm(_CreationForm):
@@ -35,24 +55,15 @@ class PersonCreationForm(_CreationForm):
         fields = ("email", "full_name")
 
 
-class _ReadOnly(_ModelAdmin):
-    """Rows to look at."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 @admin.register(User)
 class UserAdmin(_UserAdmin):
     """Disable, sign out or delete people; passwords are set, never shown."""
 
+    form = UserChangeForm
     add_form = PersonCreationForm
+    change_password_form = AdminPasswordChangeForm
+    paginator = QuickPaginator
+    show_full_result_count = False
     ordering = ("-date_joined",)
     list_display = ("email", "full_name", "is_active", "is_staff", "date_joined")
     list_filter = ("is_active", "is_staff", "date_joined")
@@ -90,7 +101,95 @@ class UserAdmin(_UserAdmin):
             },
         ),
     )
-    actions = ("disable", "enable", "sign_out", "erase")
+    actions = ("disable", "enable", "sign_out", "resend_confirmation", "erase")
+    actions_detail = ("change_tier", "impersonate")
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: User | None = None
+    ) -> tuple[str, ...]:
+        """Only a superuser gives rights, or changes where a reset mail would go."""
+        if request.user.is_superuser:
+            return self.readonly_fields
+        return (*self.readonly_fields, *GIVES_RIGHTS, *(("email",) if obj else ()))
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: User | None = None
+    ) -> bool:
+        """Nobody below a superuser changes other staff."""
+        allowed = super().has_change_permission(request, obj)
+        if obj is None or request.user.is_superuser:
+            return allowed
+        return allowed and not (obj.is_staff or obj.is_superuser)
+
+    def has_password_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_impersonate_permission(
+        self, request: HttpRequest, object_id: object = None
+    ) -> bool:
+        return request.user.has_perm(impersonation.PERMISSION)
+
+    @unfold_action(
+        description="Look at the site as this person",
+        url_path="impersonate",
+        permissions=["impersonate"],
+    )
+    def impersonate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask; a POST begins, and leads to the person's overview."""
+        user = get_object_or_404(User, pk=object_id)
+        if request.method == "POST":
+            impersonation.begin(request, actor=staff_of(request), user=user)
+            return redirect("dashboard")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Look at the site as {user.email}?",
+            "opts": self.opts,
+            "person": user,
+            "may": impersonation.may_impersonate(staff_of(request), user),
+        }
+        return render(request, "admin/accounts/user/impersonate.html", context)
+
+    def has_tier_permission(
+        self, request: HttpRequest, object_id: object = None
+    ) -> bool:
+        return request.user.has_perm("billing.add_subscription")
+
+    @unfold_action(description="Change the tier", url_path="tier", permissions=["tier"])
+    def change_tier(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to the form of a new subscription, the person filled in."""
+        form = reverse("admin:billing_subscription_add")
+        return redirect(f"{form}?{urlencode({'user': object_id})}")
+
+    @admin.action(
+        description="Send the confirmation mail again", permissions=["change"]
+    )
+    def resend_confirmation(
+        self, request: HttpRequest, queryset: QuerySet[User]
+    ) -> None:
+        """To those addresses that wait for it."""
+        waiting = EmailAddress.objects.filter(user__in=queryset, verified=False)
+        for address in waiting.select_related("user"):
+            with transaction.atomic():
+                address.send_confirmation(request)
+                audit.record(
+                    "confirmation.resent",
+                    actor=staff_of(request),
+                    subject=address.user,
+                    request=request,
+                )
+        messages.info(request, f"{len(waiting)} mails sent.")
+
+    def has_erase_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.delete_user")
+
+    def _ordinary(
+        self, request: HttpRequest, queryset: QuerySet[User]
+    ) -> QuerySet[User]:
+        """Leave out oneself and, below a superuser, other staff."""
+        others = queryset.exclude(pk=request.user.pk)
+        if request.user.is_superuser:
+            return others
+        return others.filter(is_staff=False, is_superuser=False)
 
     def save_model(
         self, request: HttpRequest, obj: User, form: "ModelForm[User]", change: bool
@@ -106,7 +205,7 @@ class UserAdmin(_UserAdmin):
                 obj.end_tokens()
             audit.record(
                 action,
-                actor=_staff(request),
+                actor=staff_of(request),
                 subject=obj,
                 request=request,
                 fields=sorted(form.changed_data),
@@ -116,6 +215,8 @@ class UserAdmin(_UserAdmin):
         self, request: HttpRequest, id: str, form_url: str = ""
     ) -> Any:
         """Set somebody's password; noted when it was done."""
+        if not self.has_password_permission(request):
+            raise PermissionDenied
         with transaction.atomic():
             before = (
                 User.objects.filter(pk=id).values_list("password", flat=True).first()
@@ -126,7 +227,7 @@ class UserAdmin(_UserAdmin):
                 user.end_tokens()
                 audit.record(
                     "password.changed",
-                    actor=_staff(request),
+                    actor=staff_of(request),
                     subject=user,
                     request=request,
                 )
@@ -137,31 +238,40 @@ class UserAdmin(_UserAdmin):
         # vectors and files behind.
         return False
 
-    @admin.action(description="Disable: keys, tokens and sessions stop at once")
+    @admin.action(
+        description="Disable: keys, tokens and sessions stop at once",
+        permissions=["change"],
+    )
     def disable(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        self._set_active(request, queryset.exclude(pk=request.user.pk), False)
+        self._set_active(request, self._ordinary(request, queryset), False)
 
-    @admin.action(description="Enable again")
+    @admin.action(description="Enable again", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        self._set_active(request, queryset.filter(deleted_at__isnull=True), True)
+        living = self._ordinary(request, queryset).filter(deleted_at__isnull=True)
+        self._set_active(request, living, True)
 
-    @admin.action(description="Sign out: end all tokens and sessions")
+    @admin.action(
+        description="Sign out: end all tokens and sessions", permissions=["change"]
+    )
     def sign_out(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        for user in queryset:
+        for user in self._ordinary(request, queryset):
             with transaction.atomic():
                 user.end_tokens()
                 end_browser_sessions(user)
                 audit.record(
                     "user.signed_out",
-                    actor=_staff(request),
+                    actor=staff_of(request),
                     subject=user,
                     request=request,
                 )
 
-    @admin.action(description="Delete for good, with everything they own")
+    @admin.action(
+        description="Delete for good, with everything they own",
+        permissions=["erase"],
+    )
     def erase(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        for user in queryset.exclude(pk=request.user.pk):
-            delete_user(user, _staff(request), request=request)
+        for user in self._ordinary(request, queryset):
+            delete_user(user, staff_of(request), request=request)
         messages.info(request, "Their data is erased within a minute.")
 
     def _set_active(
@@ -173,15 +283,26 @@ class UserAdmin(_UserAdmin):
                 User.objects.filter(pk=user.pk).update(is_active=active)
                 user.end_tokens()
                 audit.record(
-                    action, actor=_staff(request), subject=user, request=request
+                    action, actor=staff_of(request), subject=user, request=request
                 )
 
 
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, StaffModelAdmin):
+    """What support, billing and admin may do."""
+
+
 @admin.register(ApiKey)
-class ApiKeyAdmin(_ReadOnly):
+class ApiKeyAdmin(ReadOnlyAdmin):
     """Keys can be revoked and nothing else; digests are not shown."""
 
     list_display = ("name", "prefix", "user", "status", "created_at", "last_used_at")
+    list_select_related = ("user",)
+    paginator = QuickPaginator
+    show_full_result_count = False
     list_filter = ("created_at",)
     search_fields = ("prefix", "id", "user__email")
     exclude = ("digest", "pepper_version")
@@ -193,11 +314,11 @@ class ApiKeyAdmin(_ReadOnly):
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset:
-            keys.revoke_key(key, actor=_staff(request), request=request)
+            keys.revoke_key(key, actor=staff_of(request), request=request)
 
 
 @admin.register(TokenFamily)
-class TokenFamilyAdmin(_ReadOnly):
+class TokenFamilyAdmin(ReadOnlyAdmin):
     """Sign-ins by token; the tokens themselves are not stored."""
 
     list_display = ("id", "user", "ip", "created_at", "rotated_at", "revoked_at")
@@ -215,30 +336,44 @@ class TokenFamilyAdmin(_ReadOnly):
                 TokenFamily.objects.filter(pk=family.pk).update(revoked_at=now())
                 audit.record(
                     "token.revoked",
-                    actor=_staff(request),
+                    actor=staff_of(request),
                     subject=family,
                     request=request,
                 )
 
 
+class ActionFilter(admin.SimpleListFilter):
+    """By kind of act: `key`, `login`, `user` …"""
+
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(kind, kind.replace("_", " ").capitalize()) for kind in AUDITED]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEvent]
+    ) -> QuerySet[AuditEvent]:
+        kind = self.value()
+        return queryset.filter(action__startswith=kind) if kind else queryset
+
+
 @admin.register(AuditEvent)
-class AuditEventAdmin(_ReadOnly):
+class AuditEventAdmin(ReadOnlyAdmin):
     """The log: to read, never to write."""
 
+    paginator = QuickPaginator
+    show_full_result_count = False
+
     list_display = ("created_at", "action", "actor_id", "subject_id", "ip")
-    list_filter = ("action", "created_at")
+    list_filter = (ActionFilter, "created_at")
     search_fields = ("actor_id", "subject_id", "request_id", "id")
     date_hierarchy = "created_at"
 
 
 @admin.register(DataExport)
-class DataExportAdmin(_ReadOnly):
+class DataExportAdmin(ReadOnlyAdmin):
     """Asked-for exports, without their contents."""
 
     list_display = ("id", "user", "state", "created_at", "finished_at")
     exclude = ("body",)
-
-
-def _staff(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user

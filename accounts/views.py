@@ -13,7 +13,7 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from accounts import erasure, keys, sessions
+from accounts import erasure, impersonation, keys, sessions
 from accounts.models import ApiKey
 from accounts.profile import change_profile
 from accounts.web import add_error, session_principal, signed_in
@@ -176,6 +176,14 @@ def sessions_end(request: HttpRequest) -> HttpResponse:
     )
     messages.success(request, f"Signed out in {n} other place{'s' if n != 1 else ''}.")
     return redirect("settings:sessions")
+
+
+@login_required
+@require_POST
+def impersonation_end(request: HttpRequest) -> HttpResponse:
+    """Be oneself again; back to the person's page in the admin."""
+    impersonation.end(request, actor=signed_in(request))
+    return redirect("admin:accounts_user_changelist")
 
 
 @login_required

@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+from accounts.views import impersonation_end
 from aiassist import connect_views, views
 
 connect = [
@@ -19,6 +20,7 @@ urlpatterns = [
     path("styleguide/", views.styleguide, name="styleguide"),
     path("mailbox/", views.dev_mailbox, name="mailbox"),
     path("dashboard/", views.dashboard, name="dashboard"),
+    path("dashboard/as/end/", impersonation_end, name="impersonation_end"),
     path("dashboard/steps/", views.first_steps, name="steps"),
     path("dashboard/connect/", include((connect, "connect"))),
     path("dashboard/", include("accounts.web_urls")),

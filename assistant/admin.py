@@ -7,6 +7,8 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
+from accounts.staff import StaffModelAdmin
+from assistant import staff  # noqa: F401 - adds its page to the admin
 from assistant.catalogue import EMBEDDINGS
 from assistant.models import AIModel, Conversation
 from billing.models.tier import FEATURES
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
     _ConversationAdmin = admin.ModelAdmin[Conversation]
     _AIModelForm = forms.ModelForm[AIModel]
 else:
-    _AIModelAdmin = admin.ModelAdmin
-    _ConversationAdmin = admin.ModelAdmin
+    _AIModelAdmin = StaffModelAdmin
+    _ConversationAdmin = StaffModelAdmin
     _AIModelForm = forms.ModelForm
 
 

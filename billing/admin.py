@@ -1,16 +1,20 @@
 """Staff's view of tiers, subscriptions and usage. Records cannot be edited here."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Count, Sum
 from django.db.models.query import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
 from accounts import audit
-from accounts.models import User
+from accounts.staff import QuickPaginator, ReadOnlyAdmin, StaffModelAdmin, staff_of
+from aiassist.lib import clock
 from billing.models import (
     FEATURES,
     PROVIDERS,
@@ -21,6 +25,8 @@ from billing.models import (
     UsageDay,
     UsageRecord,
 )
+from billing.selectors import holders_of
+from billing.simulator import DAYS, SHOWN, changes, simulate
 from billing.subscriptions import change_tier, end_subscription
 
 if TYPE_CHECKING:
@@ -29,13 +35,8 @@ if TYPE_CHECKING:
     _TierForm = forms.ModelForm[Tier]
     _AnyForm = forms.ModelForm[Any]
 else:
-    _ModelAdmin = admin.ModelAdmin
+    _ModelAdmin = StaffModelAdmin
     _TierForm = _AnyForm = forms.ModelForm
-
-
-def _staff(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
 
 
 class TierForm(_TierForm):
@@ -96,6 +97,52 @@ class TierAdmin(_ModelAdmin):
             obj and obj.code == "free"
         )
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Save, or with the other button show first what the draft would do."""
+        if request.method == "POST" and "_preview" in request.POST and object_id:
+            preview = self._preview(request, object_id)
+            if preview is not None:
+                return preview
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def _preview(self, request: HttpRequest, code: str) -> HttpResponse | None:
+        """Return the draft's effects, None when the form itself is not valid."""
+        tier = self.get_object(request, code)
+        if tier is None or not self.has_change_permission(request, tier):
+            raise PermissionDenied
+        before = Tier.objects.get(pk=tier.pk)
+        form = self.get_form(request, tier, change=True)(request.POST, instance=tier)
+        if not form.is_valid():
+            return None
+        draft = form.save(commit=False)
+        holders = holders_of(before)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"What the draft of {before.name} would do",
+            "opts": self.opts,
+            "tier": before,
+            "changes": list(changes(before, draft)),
+            "n_holders": holders.count(),
+            "holders": holders[:SHOWN],
+            "found": simulate(draft),
+            "today": simulate(before),
+            "fields": [
+                (name, value)
+                for name, values in request.POST.lists()
+                for value in values
+                if name not in ("_preview", "csrfmiddlewaretoken")
+            ],
+            "DAYS": DAYS,
+            "SHOWN": SHOWN,
+        }
+        return render(request, "admin/billing/tier/preview.html", context)
+
     def save_model(
         self, request: HttpRequest, obj: Tier, form: _AnyForm, change: bool
     ) -> None:
@@ -103,7 +150,7 @@ class TierAdmin(_ModelAdmin):
             super().save_model(request, obj, form, change)
             audit.record(
                 "tier.changed" if change else "tier.created",
-                actor=_staff(request),
+                actor=staff_of(request),
                 subject=obj.code,
                 request=request,
                 fields=sorted(form.changed_data),
@@ -113,7 +160,7 @@ class TierAdmin(_ModelAdmin):
         with transaction.atomic():
             audit.record(
                 "tier.deleted",
-                actor=_staff(request),
+                actor=staff_of(request),
                 subject=obj.code,
                 request=request,
             )
@@ -124,22 +171,47 @@ class TierAdmin(_ModelAdmin):
         return {}
 
 
+class SubscriptionForm(_AnyForm):
+    """Who gets which tier, until when, and why."""
+
+    class Meta:
+        model = Subscription
+        fields = ("user", "tier", "ends_at", "reason")
+        labels = {"ends_at": "Until"}
+        help_texts = {
+            "ends_at": "In UTC; then the tier is Free again. Empty: until changed.",
+            "reason": "For colleagues; no personal data.",
+        }
+
+    def validate_constraints(self) -> None:
+        """Leave "one open subscription" to the service, which ends the other."""
+
+    def clean_ends_at(self) -> datetime | None:
+        ends_at: datetime | None = self.cleaned_data["ends_at"]
+        if ends_at is not None and ends_at <= clock.now():
+            raise forms.ValidationError("This moment has passed.")
+        return ends_at
+
+
 @admin.register(Subscription)
 class SubscriptionAdmin(_ModelAdmin):
     """Adding one ends the one that ran; the action ends one with none after it."""
 
-    list_display = ("user", "tier", "starts_at", "ends_at")
+    form = SubscriptionForm
+    list_display = ("user", "tier", "starts_at", "ends_at", "reason")
     list_filter = ("tier", "starts_at")
+    paginator = QuickPaginator
+    show_full_result_count = False
     list_select_related = ("user", "tier")
     search_fields = ("user__email", "user__id")
     autocomplete_fields = ("user",)
-    fields = ("user", "tier")
     actions = ("end_now",)
 
     def get_fields(
         self, request: HttpRequest, obj: Subscription | None = None
     ) -> tuple[str, ...]:
-        return ("user", "tier", "starts_at", "ends_at") if obj else ("user", "tier")
+        asked = ("user", "tier", "ends_at", "reason")
+        return ("starts_at", *asked) if obj else asked
 
     def has_change_permission(
         self, request: HttpRequest, obj: Subscription | None = None
@@ -158,32 +230,24 @@ class SubscriptionAdmin(_ModelAdmin):
         form: _AnyForm,
         change: bool,
     ) -> None:
-        started = change_tier(obj.user, obj.tier, _staff(request), request=request)
+        started = change_tier(
+            obj.user,
+            obj.tier,
+            staff_of(request),
+            request=request,
+            ends_at=obj.ends_at,
+            reason=obj.reason,
+        )
         obj.pk = started.pk
 
     @admin.action(description="End the chosen subscriptions now", permissions=["add"])
     def end_now(self, request: HttpRequest, queryset: Any) -> None:
         for subscription in queryset.select_related("user"):
-            end_subscription(subscription, _staff(request), request=request)
-
-
-class _ReadOnlyAdmin(_ModelAdmin):
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: object | None = None
-    ) -> bool:
-        return False
-
-    def has_delete_permission(
-        self, request: HttpRequest, obj: object | None = None
-    ) -> bool:
-        return False
+            end_subscription(subscription, staff_of(request), request=request)
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(_ReadOnlyAdmin):
+class UsageRecordAdmin(ReadOnlyAdmin):
     list_display = (
         *("id", "user", "admitted_at", "feature", "provider", "model", "status"),
         *("tokens_in", "tokens_out", "cost_usd_micros", "latency_ms"),
@@ -195,10 +259,11 @@ class UsageRecordAdmin(_ReadOnlyAdmin):
     list_select_related = ("user",)
     search_fields = ("id", "request_id", "user__email", "user__id", "key_id")
     show_full_result_count = False  # counting the whole ledger takes long
+    paginator = QuickPaginator
 
 
 @admin.register(UsageDay)
-class UsageDayAdmin(_ReadOnlyAdmin):
+class UsageDayAdmin(ReadOnlyAdmin):
     list_display = (
         *("day", "user", "feature", "provider", "model", "requests"),
         *("tokens_in", "tokens_out", "cost_usd_micros", "errors"),
@@ -206,8 +271,8 @@ class UsageDayAdmin(_ReadOnlyAdmin):
     list_filter = ("feature", "provider", "day")
     list_select_related = ("user",)
     search_fields = ("user__email", "user__id", "model")
-    date_hierarchy = "day"
     show_full_result_count = False
+    paginator = QuickPaginator
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -239,7 +304,7 @@ def _sums_by_model(days: "QuerySet[UsageDay]") -> list[dict[str, Any]]:
 
 
 @admin.register(Reservation)
-class ReservationAdmin(_ReadOnlyAdmin):
+class ReservationAdmin(ReadOnlyAdmin):
     """Calls that run now."""
 
     list_display = ("id", "user", "feature", "endpoint", "admitted_at", "expires_at")
@@ -249,7 +314,7 @@ class ReservationAdmin(_ReadOnlyAdmin):
 
 
 @admin.register(Quota)
-class QuotaAdmin(_ReadOnlyAdmin):
+class QuotaAdmin(ReadOnlyAdmin):
     list_display = ("user", "hour_start", "hour_used", "day_start", "day_used")
     list_select_related = ("user",)
     search_fields = ("user__email", "user__id")

@@ -16,7 +16,7 @@ _WITH_THE_ACCOUNT = "Until the account is deleted."
 classify(
     "billing.Subscription",
     owner="user",
-    export=("id", "user", "tier", "starts_at", "ends_at"),
+    export=("id", "user", "tier", "starts_at", "ends_at", "reason"),
     retention=_WITH_THE_ACCOUNT,
     erase="delete",
 )

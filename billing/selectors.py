@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from django.db.models import Subquery, Value
+from django.db.models import CharField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from accounts.models import User
@@ -29,6 +29,19 @@ def tier_of(user: User) -> Tier:
 def tiers_by_rank() -> list[Tier]:
     """Return every tier, the smallest first."""
     return list(Tier.objects.order_by("rank"))
+
+
+def holders_of(tier: Tier) -> QuerySet[User]:
+    """Return the living users whose tier this is now; `free` needs no subscription."""
+    running = Subscription.objects.running_at(clock.now())
+    newest = running.filter(user=OuterRef("pk")).order_by("-starts_at", "-id")
+    code = Coalesce(
+        Subquery(newest.values("tier_id")[:1]),
+        Value(DEFAULT_TIER),
+        output_field=CharField(),
+    )
+    living = User.objects.filter(deleted_at__isnull=True)
+    return living.annotate(held=code).filter(held=tier.code).order_by("email")
 
 
 def cheapest_tier_with(

@@ -6,6 +6,8 @@ under the larger tier end (T10); API keys go on under the smaller one. A move *u
 takes nothing away, so nobody is signed out for it.
 """
 
+from datetime import datetime
+
 from django.db import transaction
 from django.http import HttpRequest
 
@@ -18,20 +20,28 @@ from billing.selectors import tier_of
 
 @transaction.atomic
 def change_tier(
-    user: User, tier: Tier, actor: User | None, *, request: HttpRequest | None = None
+    user: User,
+    tier: Tier,
+    actor: User | None,
+    *,
+    request: HttpRequest | None = None,
+    ends_at: datetime | None = None,
+    reason: str = "",
 ) -> Subscription:
-    """End the running subscription and start one on `tier`.
+    """End the running subscription and start one on `tier`, until `ends_at` if given.
 
-    The same tier again changes nothing and leaves no audit event.
+    The same tier again, as open-ended, changes nothing and leaves no audit event.
     """
     before = _locked_tier(user)
     moment = clock.now()
     running = Subscription.objects.for_user(user.pk).running_at(moment)
-    same = running.filter(tier=tier, ends_at__isnull=True).first()
+    same = running.filter(tier=tier, ends_at=ends_at).first()
     if same is not None:
         return same
     running.update(ends_at=moment)
-    started = Subscription.objects.create(user=user, tier=tier, starts_at=moment)
+    started = Subscription.objects.create(
+        user=user, tier=tier, starts_at=moment, ends_at=ends_at, reason=reason
+    )
     _note_change(user, before, tier, actor, request)
     return started
 

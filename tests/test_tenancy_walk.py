@@ -45,7 +45,7 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("dashboard/chat/", "dashboard/chat/ask/", "dashboard/steps/"),
     *("dashboard/connect/", "dashboard/connect/<slug:slug>/"),
     *("dashboard/settings/notifications/", "dashboard/settings/sessions/"),
-    "dashboard/settings/sessions/end/",
+    *("dashboard/settings/sessions/end/", "dashboard/as/end/"),
 }
 _W = "api/v1/workspaces/<str:workspace_id>"
 _D = "dashboard/workspaces/<str:workspace_id>"

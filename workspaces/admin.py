@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from accounts import audit
 from accounts.models import User
+from accounts.staff import StaffModelAdmin
 from workspaces.errors import JobNotActive
 from workspaces.jobs import cancel_job, request_rebuild
 from workspaces.models import IndexJob, Tombstone, UserStorage, Workspace
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     StorageModelAdmin = admin.ModelAdmin[UserStorage]
     TombstoneModelAdmin = admin.ModelAdmin[Tombstone]
 else:
-    WorkspaceModelAdmin = IndexJobModelAdmin = admin.ModelAdmin
-    StorageModelAdmin = TombstoneModelAdmin = admin.ModelAdmin
+    WorkspaceModelAdmin = IndexJobModelAdmin = StaffModelAdmin
+    StorageModelAdmin = TombstoneModelAdmin = StaffModelAdmin
 
 
 def _note(

@@ -81,6 +81,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         ordering = ["-date_joined"]
+        permissions = [("impersonate_user", "Can look at the site as somebody")]
         constraints = [
             models.UniqueConstraint(Lower("email"), name="user_email_once_any_case"),
         ]

@@ -13,6 +13,7 @@ from aiassist.settings.celery import *  # noqa: F403
 from aiassist.settings.logging import LOGGING as LOGGING
 from aiassist.settings.providers import *  # noqa: F403
 from aiassist.settings.qdrant import *  # noqa: F403
+from aiassist.settings.staff import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = env.path("DATA_DIR", BASE_DIR / "var")
@@ -53,6 +54,7 @@ INSTALLED_APPS = [
     "workspaces",
     "assistant",
     "aiassist",
+    "unfold.apps.BasicAppConfig",
     "accounts.admin_apps.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -82,7 +84,7 @@ MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "aiassist.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "aiassist.middleware.StaticFilesMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -94,6 +96,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "accounts.middleware.SessionActivityMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "accounts.impersonation.ImpersonationMiddleware",
     "aiassist.error_pages.AppErrorPages",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]

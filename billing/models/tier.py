@@ -84,6 +84,7 @@ class Subscription(models.Model):
     tier = models.ForeignKey(Tier, models.PROTECT, related_name="subscriptions")
     starts_at = models.DateTimeField(default=clock.now)
     ends_at = models.DateTimeField(null=True, blank=True)  # None: open-ended
+    reason = models.CharField(max_length=200, blank=True, default="")  # for staff
 
     objects = SubscriptionQuerySet.as_manager()
 

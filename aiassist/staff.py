@@ -1,0 +1,92 @@
+"""The staff's first page: people, usage, money and health at a glance."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.core.cache import cache
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest
+
+from accounts.models import ApiKey, User
+from aiassist.lib.clock import now
+from billing.analytics import PERIODS, analytics, provider_health
+from workspaces.models import IndexJob, Workspace
+
+# The page may be a minute old; its sums are of days.
+KEPT_SECONDS = 60
+NAMES = {"day": "Today", "week": "7 days", "month": "30 days"}
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelStep:
+    name: str
+    n: int
+    percent: int  # of those who signed up
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the analytics for those who may see usage (ANALYTICS_ENABLED)."""
+    allowed = request.user.has_perm("billing.view_usagerecord")
+    context["analytics_on"] = settings.ANALYTICS_ENABLED
+    context["may_analyse"] = allowed
+    if not (allowed and settings.ANALYTICS_ENABLED):
+        return context
+    asked = request.GET.get("period", "")
+    period = asked if asked in PERIODS else "week"
+    context.update(_kept(period), period=period, periods=NAMES)
+    return context
+
+
+def _kept(period: str) -> dict[str, Any]:
+    key = f"staff-analytics:{period}"
+    found: dict[str, Any] | None = cache.get(key)
+    if found is None:
+        moment = now()
+        report = analytics(period, now=moment)
+        found = {
+            "report": report,
+            "funnel": funnel(report.start),
+            "health": provider_health(now=moment),
+            "queue": _queue(moment),
+        }
+        cache.set(key, found, KEPT_SECONDS)
+    return found
+
+
+def funnel(since: datetime) -> list[FunnelStep]:
+    """Return how far those got who signed up since then."""
+    signed_up = User.objects.filter(date_joined__gte=since, is_staff=False)
+    confirmed = signed_up.filter(
+        Exists(EmailAddress.objects.filter(user=OuterRef("pk"), verified=True))
+    )
+    keyed = confirmed.filter(Exists(_keys()))
+    called = keyed.filter(Exists(_keys().filter(last_used_at__isnull=False)))
+    indexed = confirmed.filter(
+        Exists(Workspace.objects.filter(user=OuterRef("pk"), generation__gt=0))
+    )
+    steps = (
+        ("Signed up", signed_up),
+        ("Confirmed the address", confirmed),
+        ("Made a key", keyed),
+        ("Called with it", called),
+        ("Indexed a workspace", indexed),
+    )
+    total = signed_up.count()
+    counted = [(name, rows.count()) for name, rows in steps]
+    return [FunnelStep(name, n, round(100 * n / (total or 1))) for name, n in counted]
+
+
+def _keys() -> "QuerySet[ApiKey]":
+    return ApiKey.objects.filter(user=OuterRef("pk"))
+
+
+def _queue(moment: datetime) -> dict[str, Any]:
+    active = IndexJob.objects.active()
+    oldest = active.order_by("created_at").values_list("created_at", flat=True).first()
+    failed = IndexJob.objects.filter(
+        state="failed", finished_at__gte=moment - timedelta(days=1)
+    )
+    return {"depth": active.count(), "oldest": oldest, "failed": failed.count()}

