@@ -183,8 +183,10 @@ class SubscriptionForm(_AnyForm):
             "reason": "For colleagues; no personal data.",
         }
 
-    def validate_constraints(self) -> None:
-        """Leave "one open subscription" to the service, which ends the other."""
+    def _get_validation_exclusions(self) -> set[str]:
+        # "One open subscription" is the service's to keep: it ends the other.
+        excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return excluded | {"ends_at"}
 
     def clean_ends_at(self) -> datetime | None:
         ends_at: datetime | None = self.cleaned_data["ends_at"]
