@@ -27,6 +27,7 @@ from accounts.errors import (
 )
 from accounts.models import ApiKey, User
 from accounts.scopes import ALL_SCOPES, DEFAULT_KEY_SCOPES
+from aiassist.lib.cached_principals import end_cached_principals
 from aiassist.lib.clock import now
 from aiassist.lib.errors import Conflict, InvalidCredential
 from aiassist.lib.ids import BASE62, base62_encode, base62_random
@@ -98,6 +99,7 @@ def rotate_key(
         old.expires_at = min(old.expires_at or end, end)
         old.replaced_by = new
         old.save(update_fields=["expires_at", "replaced_by"])
+        end_cached_principals()
         audit.record(
             "key.rotated",
             actor=actor or old.user,
@@ -137,6 +139,7 @@ def change_key(
         if on_its_way_out and given.keys() - {"name"}:
             raise Conflict("This key is revoked, expired or replaced.")
         ApiKey.objects.filter(pk=key.pk).update(**given)
+        end_cached_principals()
         audit.record(
             "key.changed",
             actor=actor or key.user,
@@ -156,6 +159,7 @@ def revoke_key(
             revoked_at=now()
         )
         if ended:
+            end_cached_principals()
             audit.record(
                 "key.revoked", actor=actor or key.user, subject=key, request=request
             )
@@ -235,6 +239,16 @@ def _version(pepper: str) -> str:
 
 def _digest(secret: str, pepper: str) -> str:
     return hmac.new(pepper.encode(), secret.encode("ascii"), hashlib.sha256).hexdigest()
+
+
+def cache_digest(credential: str) -> str:
+    """Return the name under which Redis may keep whom a credential belongs to.
+
+    Of the whole credential (T8), and another one than the database holds.
+    """
+    pepper = next(iter(_peppers().values()))
+    text = f"cached principal:{credential}".encode()
+    return hmac.new(pepper.encode(), text, hashlib.sha256).hexdigest()
 
 
 def _opens(key: ApiKey, secret: str) -> bool:

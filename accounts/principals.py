@@ -5,6 +5,7 @@ any case, as Anthropic's clients send it), and the site's session cookie.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from typing import Literal
 
@@ -57,9 +58,7 @@ def resolve(request: HttpRequest) -> Principal | None:
     credential = _credential_of(request)
     if credential is None:
         return _from_session(request)
-    if credential.startswith(keys.MARK):
-        return _from_key(keys.authenticate(credential))
-    return _from_access_token(tokens.read_access(credential))
+    return resolve_credential(credential)
 
 
 def is_still_valid(principal: Principal) -> bool:
@@ -83,10 +82,37 @@ def is_still_valid(principal: Principal) -> bool:
     return principal.session_id is None or _session_lives(principal.session_id)
 
 
+def resolve_credential(credential: str) -> Principal:
+    """Ask the database whom an API key or access token belongs to.
+
+    Raises InvalidCredential, MalformedCredential.
+    """
+    if credential.startswith(keys.MARK):
+        return _from_key(keys.authenticate(credential))
+    return _from_access_token(tokens.read_access(credential))
+
+
+def ends_at(credential: str, principal: Principal) -> datetime | None:
+    """Return when a credential that was just resolved expires, None: never."""
+    if principal.kind == "jwt":
+        return tokens.read_access(credential).expires_at
+    return (
+        ApiKey.objects.filter(pk=principal.key_id)
+        .values_list("expires_at", flat=True)
+        .first()
+    )
+
+
 def _credential_of(request: HttpRequest) -> str | None:
     """Return the one credential of the headers. "" counts as malformed."""
-    bearer = _bearer(request.META.get("HTTP_AUTHORIZATION"))
-    key = request.META.get("HTTP_X_API_KEY")
+    return credential_in(
+        request.META.get("HTTP_AUTHORIZATION"), request.META.get("HTTP_X_API_KEY")
+    )
+
+
+def credential_in(authorization: str | None, key: str | None) -> str | None:
+    """Return the one credential of both headers, None when there is neither."""
+    bearer = _bearer(authorization)
     if bearer is not None and key is not None and bearer != key.strip():
         raise AmbiguousCredential
     found = bearer if bearer is not None else key

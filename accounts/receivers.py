@@ -19,7 +19,8 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from accounts import audit
-from accounts.models import User
+from accounts.models import ApiKey, TokenFamily, User
+from aiassist.lib.cached_principals import end_cached_principals
 
 
 @receiver(post_save, sender=Authenticator)
@@ -46,6 +47,15 @@ def on_provider_connected(
 @receiver(post_delete, sender=SocialAccount)
 def on_provider_disconnected(instance: SocialAccount, **kwargs: Any) -> None:
     _provider_changed(instance, "provider.disconnected")
+
+
+@receiver([post_save, post_delete], sender=ApiKey)
+@receiver([post_save, post_delete], sender=TokenFamily)
+@receiver([post_save, post_delete], sender=User)
+def on_credential_changed(created: bool = False, **kwargs: Any) -> None:
+    """End what Redis has cached, also after an edit in the admin."""
+    if not created:
+        end_cached_principals()
 
 
 @receiver(user_signed_up)

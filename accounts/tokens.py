@@ -8,7 +8,7 @@ Source: https://www.rfc-editor.org/rfc/rfc9700#section-4.14.2
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from uuid import uuid4
 
@@ -61,6 +61,7 @@ class AccessClaims:
     user_id: str
     family_id: str
     epoch: int
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ def read_access(raw: str) -> AccessClaims:
         user_id=str(claims["sub"]),
         family_id=str(claims["fam"]),
         epoch=int(claims["epoch"]),
+        expires_at=datetime.fromtimestamp(claims["exp"], UTC),
     )
 
 

@@ -131,16 +131,24 @@ def admit(
         request_id=request_id,
         now=now,
     )
-    return conclude(call, windows.take(want_of(call)))
+    return conclude_anew(call)
 
 
 async def aadmit(
     principal: Principal, *, feature: str, endpoint: str, request_id: str
 ) -> Admission:
-    """Do as `admit` from async code; hold no connection afterwards."""
+    """Do as `admit` from async code; hold no connection afterwards.
+
+    `billing.entry.aenter` is the way in that needs no thread.
+    """
     return await in_db(
         admit, principal, feature=feature, endpoint=endpoint, request_id=request_id
     )
+
+
+def conclude_anew(call: Call) -> Admission:
+    """Ask Redis, then conclude."""
+    return conclude(call, windows.take(want_of(call)))
 
 
 def new_call(
@@ -209,13 +217,17 @@ def at_once(call: Call, taken: Taken | None) -> Admission | None:
     """
     if taken is None or taken.verdict in (Verdict.ASK_DATABASE, Verdict.STALE):
         return None
-    limits = _limits_of(call, taken)
     if taken.verdict is Verdict.TAKEN:
-        return Admission(call, limits, taken.at)
-    refusal = refusal_of(limits)
+        return admission_of(call, taken)
+    refusal = refusal_of(_limits_of(call, taken))
     if refusal is not None:
         raise refusal
     return None
+
+
+def admission_of(call: Call, taken: Taken) -> Admission:
+    """Return the admission of a call that Redis has taken."""
+    return Admission(call, _limits_of(call, taken), taken.at)
 
 
 def limits_for(user: User, *, now: datetime | None = None) -> LimitsSnapshot:

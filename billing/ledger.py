@@ -14,7 +14,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, ParamSpec, TypeVar
+from functools import partial
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import (
@@ -27,9 +28,9 @@ from django.db import (
 
 from accounts.models import User
 from aiassist.lib import clock
-from aiassist.lib.db import in_db
+from aiassist.lib.db import in_background
 from aiassist.lib.metrics import count_settlement
-from billing import holds, windows
+from billing import holds, scripts, windows
 from billing.admission import Admission
 from billing.models import Quota, Reservation, UsageRecord
 from billing.outbox import (
@@ -83,8 +84,30 @@ def settle(admission: Admission, settlement: Settlement) -> bool:
 
 
 async def asettle(admission: Admission, settlement: Settlement) -> None:
-    """Do as `settle`, to the end even when the caller is cancelled meanwhile."""
-    await asyncio.shield(asyncio.ensure_future(in_db(settle, admission, settlement)))
+    """Do as `settle`, to the end even when the caller is cancelled meanwhile.
+
+    While Redis is there, no thread and no database is asked.
+    """
+    if admission.by_database or not settings.USAGE_WRITE_SECONDS:
+        await in_background(settle, admission, settlement)
+    elif admission.end():
+        _count(settlement)
+        call = _call_of(admission, settlement)
+        user_id, hold_id = admission.user_id, admission.reservation_id
+        sent = windows.send(scripts.SETTLE, user_id, hold_id, json.dumps(call))
+        sent.add_done_callback(partial(_settled, admission, call))
+        if await windows.answer_of(sent) is None:
+            await in_background(outbox.write_soon)
+
+
+def _settled(
+    admission: Admission, call: SettledCall, sent: "asyncio.Future[Any]"
+) -> None:
+    """Keep the call in this process, whoever waits or has gone."""
+    answer = None if sent.exception() is not None else sent.result()
+    if answer is None:
+        outbox.owe(admission.user_id, admission.reservation_id)
+    outbox.add(call, windows.settled(answer)[1] if answer else "")
 
 
 def release(admission: Admission) -> bool:
@@ -102,7 +125,18 @@ def release(admission: Admission) -> bool:
 
 async def arelease(admission: Admission) -> None:
     """Do as `release`, to the end even when the caller is cancelled meanwhile."""
-    await asyncio.shield(asyncio.ensure_future(in_db(release, admission)))
+    if admission.by_database:
+        await in_background(release, admission)
+    elif admission.end():
+        user_id, hold_id = admission.user_id, admission.reservation_id
+        sent = windows.send(scripts.RELEASE, user_id, hold_id)
+        sent.add_done_callback(partial(_released, user_id, hold_id))
+        await windows.answer_of(sent)
+
+
+def _released(user_id: str, hold_id: str, sent: "asyncio.Future[Any]") -> None:
+    if sent.exception() is not None or sent.result() is None:
+        outbox.owe(user_id, hold_id, gives_back=True)
 
 
 def sweep_reservations(*, now: datetime | None = None, at_most: int = 1000) -> int:
@@ -183,12 +217,8 @@ def _keep(
         outbox.add(call, settled[1])
         return
     outbox.owe(admission.user_id, admission.reservation_id)
-    try:
-        write_calls([call])
-    except DatabaseError:
-        if connection.in_atomic_block:
-            raise
-        outbox.add(call, "")  # both are away: it is kept here until one is back
+    outbox.add(call, "")
+    outbox.write_soon()
 
 
 def _free(admission: Admission) -> None:

@@ -115,6 +115,11 @@ class Outbox:
                 _forget(entry_id for _, entry_id in batch if entry_id)
         return n_written
 
+    def forget(self) -> None:
+        """Drop everything: what a test leaves must not reach the next one."""
+        self._waiting.clear()
+        self._owed.clear()
+
     def _pay(self) -> None:
         """Tell Redis of the holds that ended while it was away."""
         for _ in range(len(self._owed)):
@@ -145,17 +150,20 @@ class Outbox:
             self._wake.clear()
             self._write_in_peace()
 
-    def _write_in_peace(self) -> None:
+    def write_soon(self) -> None:
+        """Write now; what the database does not take is tried again later."""
         try:
             self.write()
-            self._pay()
         except (DatabaseError, InterfaceError) as error:
             logger.warning(
                 "usage records wait for the database (%s)", type(error).__name__
             )
-            connection.close()
-        finally:
+
+    def _write_in_peace(self) -> None:
+        if self._waiting:
+            self.write_soon()
             release_connections()
+        self._pay()
 
 
 outbox = Outbox()

@@ -10,6 +10,7 @@ What is kept, all of it rebuilt from the database when it is lost:
     holds:ends      sorted set: `user id|reservation id` by the moment its hold ends
     usage           stream: settled calls on their way into the database
     who:<digest>    hash: whom a credential resolved to, for a second at most
+    who:generation  raised whenever something is taken from anybody
 
 `run` names one life of one Redis process (its run id, and its replication id, which
 changes with every failover). Counts of another life (an old snapshot, a replica that
@@ -221,3 +222,41 @@ for _, id in ipairs(redis.call('ZRANGE', key, 0, -1)) do
 end
 return redis.call('DEL', key, 'quota:{' .. ARGV[1] .. '}')
 """
+
+# now, digest, id, hold_ms, end of meta, confirm_ms, scope, feature ("": any tier),
+# enforced; then, after a miss: until_ms, generation, user, hour, day, slots, scopes,
+# features, start of meta, whom it all belongs to
+ENTER = (
+    _SHARED
+    + """
+local who = 'who:' .. ARGV[2]
+local real = clock('0')
+local generation = redis.call('GET', 'who:generation') or '0'
+if ARGV[10] and tonumber(ARGV[10]) > real and ARGV[11] == generation then
+  redis.call('HSET', who, 'until', ARGV[10], 'generation', generation, 'user', ARGV[12],
+    'hour', ARGV[13], 'day', ARGV[14], 'slots', ARGV[15], 'scopes', ARGV[16],
+    'features', ARGV[17], 'meta', ARGV[18], 'body', ARGV[19])
+  redis.call('PEXPIREAT', who, ARGV[10])
+end
+local kept = redis.call('HMGET', who, 'until', 'generation', 'user', 'hour', 'day',
+                        'slots', 'scopes', 'features', 'meta', 'body')
+-- An expired key may still be here: Redis was frozen, or restarted from a file.
+if not kept[1] or tonumber(kept[1]) <= real or kept[2] ~= generation then
+  return {4, real, generation}
+end
+if not string.find(kept[7], ' ' .. ARGV[7] .. ' ', 1, true) then
+  return {5, real, kept[10]}
+end
+if ARGV[8] ~= '' and not string.find(kept[8], ' ' .. ARGV[8] .. ' ', 1, true) then
+  return {6, real, kept[10]}
+end
+local most = nil
+if ARGV[9] == '0' then most = 1000000000 end
+local told = take(kept[3], clock(ARGV[1]), {
+  id = ARGV[3], hold_ms = tonumber(ARGV[4]), meta = kept[9] .. ARGV[5],
+  confirm = tonumber(ARGV[6]), fresh = ARGV[3], hour = most or tonumber(kept[4]),
+  day = most or tonumber(kept[5]), slots = most or tonumber(kept[6])})
+told[10] = kept[10]
+return told
+"""
+)

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from accounts import audit
 from accounts.models import User
 from aiassist.lib import clock
+from aiassist.lib.cached_principals import end_cached_principals
 from billing.models import Subscription, Tier
 from billing.selectors import tier_of
 
@@ -80,6 +81,7 @@ def _note_change(
     actor: User | None,
     request: HttpRequest | None,
 ) -> None:
+    end_cached_principals()
     audit.record(
         "subscription.changed",
         actor=actor,

@@ -5,6 +5,7 @@ lost here was counted there before. Each call has a blocking form and an async o
 both answer None when Redis is away. The scripts stand in `billing.scripts`.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from typing import Any, cast
 from redis.commands.core import Script
 
 from aiassist.lib.breaker import Breaker
+from aiassist.lib.db import lends_its_thread
 from aiassist.lib.redis import RedisDown, client, client_that_never_repeats
+from aiassist.lib.redis_pipe import pipe
 from billing import scripts
 
 logger = logging.getLogger(__name__)
@@ -27,6 +30,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
 breaker = Breaker()
+
+
+Arg = int | str
 
 
 class Verdict(IntEnum):
@@ -91,7 +97,7 @@ class Kept:
     concurrent: int
 
 
-def take_args(want: Want) -> tuple[int | str, ...]:
+def take_args(want: Want) -> tuple[Arg, ...]:
     """Return the arguments of `scripts.TAKE`."""
     return (
         want.now_ms,
@@ -170,6 +176,36 @@ def peek(user_id: str, now: datetime, holds: Sequence[str] = ()) -> Kept | None:
 def forget(user_id: str) -> int:
     """Remove a user's keys; return how many there were. Raises RedisDown's errors."""
     return int(_script(scripts.FORGET, False)(args=[user_id]))
+
+
+def send(script: str, *args: Arg) -> "asyncio.Future[Any]":
+    """Send a script from an event loop; see `answer_of`."""
+    loop = asyncio.get_running_loop()
+    if lends_its_thread(loop):
+        # This loop serves one synchronous caller and ends with it.
+        answering = loop.create_future()
+        answering.set_result(_run(script, *args))
+        return answering
+    if breaker.allows():
+        return pipe().send(script, *args)
+    answering = loop.create_future()
+    answering.set_result(None)
+    return answering
+
+
+async def answer_of(answering: "asyncio.Future[Any]") -> Any:
+    """Wait for a script's answer, None when Redis is away.
+
+    Who waits may be cancelled; the script runs nevertheless.
+    """
+    try:
+        answer = await asyncio.shield(answering)
+    except RedisDown as error:
+        note_failure(error)
+        return None
+    if answer is not None:
+        breaker.succeeded()
+    return answer
 
 
 def taken(answer: Any) -> Taken:

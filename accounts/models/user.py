@@ -10,6 +10,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from aiassist.lib.cached_principals import end_cached_principals
 from aiassist.lib.clock import now
 from aiassist.lib.ids import new_id
 
@@ -117,6 +118,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     def bump_epoch(self) -> None:
         """End access tokens, sessions and open streams. Refresh tokens stay."""
         User.objects.filter(pk=self.pk).update(epoch=F("epoch") + 1)
+        end_cached_principals()
         self.refresh_from_db(fields=["epoch"])
 
     def end_tokens(self) -> None:

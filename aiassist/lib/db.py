@@ -1,13 +1,19 @@
 """Call the database from async code without holding a connection afterwards."""
 
+import asyncio
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import AsyncToSync, sync_to_async
 from django.db import connections
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+# Of a process, at one time; the connection pool holds more.
+_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="database")
+_tasks: set["asyncio.Future[Any]"] = set()
 
 
 def release_connections() -> None:
@@ -30,3 +36,32 @@ async def in_db(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
             release_connections()
 
     return await sync_to_async(run, thread_sensitive=True)()
+
+
+def lends_its_thread(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether a synchronous caller waits for this loop and lends its thread."""
+    return loop in AsyncToSync.loop_thread_executors
+
+
+async def in_background(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do as `in_db`, to the end even if the caller is cancelled meanwhile.
+
+    A request's own threads end with it, so these are of the process.
+    """
+    loop = asyncio.get_running_loop()
+    if lends_its_thread(loop):
+        return await asyncio.shield(in_db(work, *args, **kwargs))
+
+    def run() -> R:
+        try:
+            return work(*args, **kwargs)
+        finally:
+            release_connections()
+
+    return await asyncio.shield(loop.run_in_executor(_threads, run))
+
+
+def keep(work: "asyncio.Future[Any]") -> None:
+    """Hold on to work that nobody waits for: a loop keeps only a weak reference."""
+    _tasks.add(work)
+    work.add_done_callback(_tasks.discard)

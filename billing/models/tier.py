@@ -1,7 +1,7 @@
 """What is sold, and a user's hold on it over time."""
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from aiassist.lib import clock
+from aiassist.lib.cached_principals import end_cached_principals
 from aiassist.lib.ids import new_id
 
 FEATURES = ("basic_chat", "code_explanation", "code_generation", "inline_completion")
@@ -34,7 +35,7 @@ def validate_providers(names: object) -> None:
 
 
 class Tier(models.Model):
-    """What a subscription allows. Every request reads the row: edits bite at once."""
+    """What a subscription allows. Edits bite at once, by `update` within a second."""
 
     code = models.SlugField(max_length=40, primary_key=True)
     name = models.CharField(max_length=80)
@@ -55,6 +56,10 @@ class Tier(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        end_cached_principals()
 
 
 def new_subscription_id() -> str:

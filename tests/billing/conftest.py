@@ -8,10 +8,13 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _closed_breaker() -> Iterator[None]:
-    """No test inherits another's dead Redis."""
-    from aiassist.lib import cache
+    """No test inherits another's dead Redis, or calls it has not written."""
+    from aiassist.lib import cache, cached_principals
     from billing import windows
+    from billing.outbox import outbox
 
     yield
+    outbox.forget()
     windows.breaker.succeeded()
+    cached_principals.breaker.succeeded()
     cache.breaker.succeeded()
