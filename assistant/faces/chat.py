@@ -3,6 +3,7 @@
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +12,13 @@ from aiassist.lib.errors import AppError
 from aiassist.lib.sse import HEARTBEAT
 from assistant.faces import reading
 from assistant.faces.base import Wanted
-from assistant.faces.openai_errors import OpenAIErrors, data, error_body
+from assistant.faces.openai_errors import OpenAIErrors, compact, data, error_body
 from assistant.gateway.plan import Options
 from assistant.gateway.prompts import is_role, verbatim
 from assistant.gateway.turn import Result, Turn
 from assistant.providers.base import ChatMessage, Delta
+from assistant.providers.openai_wire import data_of
+from assistant.providers.wire import mapping, parse_object
 
 MAX_MESSAGES = 2000
 # What we judge ourselves. All else is passed on to providers of the same wire.
@@ -29,6 +32,8 @@ DROPPED = frozenset(
     " metadata best_of".split()
 )
 DONE = b"data: [DONE]\n\n"
+# Quotes inside texts are escaped, so this can only be the member itself.
+_MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 
 
 class ChatFace(OpenAIErrors):
@@ -41,10 +46,11 @@ class ChatFace(OpenAIErrors):
             )
         stream_options = reading.mapping(body, "stream_options")
         limit = "max_completion_tokens" if body.get("max_completion_tokens") else ""
+        streams = reading.flag(body, "stream")
         return Wanted(
             model=reading.text(body, "model", required=True),
             prompt=verbatim(_messages(body.get("messages"))),
-            stream=reading.flag(body, "stream"),
+            stream=streams,
             style=reading.flag(stream_options, "include_usage"),
             workspace_id=reading.workspace(body, headers),
             may_fall_back=reading.maybe_flag(body, "fallback"),
@@ -54,6 +60,7 @@ class ChatFace(OpenAIErrors):
                 top_p=reading.number(body, "top_p", most=1),
                 stop=reading.stops(body),
                 tools=reading.list_of_objects(body, "tools"),
+                wire="stream" if streams else "whole",
                 extra={
                     key: value
                     for key, value in body.items()
@@ -67,6 +74,13 @@ class ChatFace(OpenAIErrors):
 
     def whole(self, turn: Turn, deltas: list[Delta], wanted: Wanted) -> dict[str, Any]:
         assert turn.result is not None
+        if deltas and deltas[0].whole is not None:
+            return {
+                **deltas[0].whole,
+                "model": turn.result.model,
+                "usage": mapping(deltas[0].whole.get("usage"))
+                | usage_body(turn.result),
+            }
         text = "".join(delta.text for delta in deltas)
         calls = merged_tool_calls(deltas)
         extra = merged_extra(deltas)
@@ -99,32 +113,66 @@ class ChatFace(OpenAIErrors):
 
 
 class ChatWriter:
-    """Writes chunks that share an id, a time and a model."""
+    """Writes chunks that share an id, a time and a model.
+
+    Frames of a provider of the same wire are passed on with its id and time, and
+    with our name of the model.
+    """
 
     heartbeat = HEARTBEAT
 
     def __init__(self, turn: Turn, *, include_usage: bool) -> None:
         self._turn = turn
         self._include_usage = include_usage
-        self._id = _completion_id(turn)
-        self._created = int(time.time())
+        self._has_begun = False
+        self._id: object = _completion_id(turn)
+        self._created: object = int(time.time())
+        self._upstream_model = self._model = b""
 
     def opening(self) -> bytes:
-        return self._chunk(
-            {"role": "assistant", "content": ""}, citations=citations_of(self._turn)
-        )
+        return b""  # who speaks is known with the first piece
 
     def delta(self, delta: Delta) -> bytes:
+        if delta.wire:
+            return self._passed_on(delta.wire)
         piece = with_reasoning(delta)
         logprobs = piece.pop("logprobs", None)
         if delta.text:
             piece["content"] = delta.text
         if delta.tool_calls:
             piece["tool_calls"] = [dict(call) for call in delta.tool_calls]
-        return self._chunk(piece, logprobs=logprobs) if piece or logprobs else b""
+        if not (piece or logprobs):
+            return b""
+        return self._begin() + self._chunk(piece, logprobs=logprobs)
+
+    def _begin(self) -> bytes:
+        if self._has_begun:
+            return b""
+        self._has_begun = True
+        return self._chunk(
+            {"role": "assistant", "content": ""}, citations=citations_of(self._turn)
+        )
+
+    def _passed_on(self, wire: bytes) -> bytes:
+        if not self._has_begun:
+            self._has_begun = True
+            self._learn(wire)
+        if self._upstream_model:
+            return wire.replace(self._upstream_model, self._model)
+        return wire
+
+    def _learn(self, wire: bytes) -> None:
+        """Take over the id and time of the first frame, and how it names the model."""
+        frame = wire.replace(b"\r\n", b"\n").split(b"\n\n", 1)[0]
+        first = parse_object(data_of(frame) or b"{}")
+        self._id = first.get("id", self._id)
+        self._created = first.get("created", self._created)
+        if found := _MODEL.search(frame):
+            self._upstream_model = found[0]
+            self._model = b'"model":' + compact(self._turn.route.offer.id).encode()
 
     def ending(self, result: Result) -> bytes:
-        last = self._chunk({}, finish_reason=result.finish_reason)
+        last = self._begin() + self._chunk({}, finish_reason=result.finish_reason)
         if self._include_usage:
             last += data({**self._body([]), "usage": usage_body(result)})
         return last + DONE

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from accounts.principals import Principal
 from aiassist.lib.db import in_db
@@ -45,6 +45,7 @@ class Options:
     tools: tuple[JsonObject, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     native: Native | None = None
+    wire: Literal["", "stream", "whole"] = ""  # the client speaks OpenAI's chat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,8 @@ class Ready:
             extra=options.extra,
             native=self._native_for(offer),
             raw=raw,
+            # Citations go into the first chunk, which is ours then.
+            wire="" if self.assembled.passages else options.wire,
             feature=plan.ask.feature,
             question=plan.prompt.question,
             passages=self.assembled.passages,

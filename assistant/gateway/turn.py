@@ -34,6 +34,7 @@ from assistant.gateway.routing import Route, answers
 from assistant.gateway.unfencing import Unfencer
 from assistant.models import Message
 from assistant.providers.base import Delta, Usage
+from assistant.providers.openai import whole_text, wire_text
 from billing.admission import Admission
 from billing.ledger import Settlement, Status, release, settle
 
@@ -85,6 +86,7 @@ class _Heard:
     text: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     tools: list[str] = field(default_factory=list)
+    wire: list[bytes] = field(default_factory=list)  # decoded only if it must be
     finish_reason: str = ""
     usage: Usage | None = None
 
@@ -93,6 +95,10 @@ class _Heard:
             self.text.append(delta.text)
         if delta.reasoning:
             self.thoughts.append(delta.reasoning)
+        if delta.wire:
+            self.wire.append(delta.wire)
+        if delta.whole is not None:
+            self.text.append(whole_text(delta.whole))
         for call in delta.tool_calls:
             self.tools.append(str(call.get("function", "")))
         self.finish_reason = delta.finish_reason or self.finish_reason
@@ -100,7 +106,12 @@ class _Heard:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.text or self.thoughts or self.tools)
+        return not (self.text or self.thoughts or self.tools or self.wire)
+
+    def n_tokens(self) -> int:
+        """Count what was said, as well as we can."""
+        said = [*self.text, *self.thoughts, *self.tools, *map(wire_text, self.wire)]
+        return count_tokens("".join(said))
 
 
 class Turn:
@@ -354,7 +365,7 @@ class Turn:
         heard, told = self._heard, self._heard.usage
         if told is not None and complete:
             return told.tokens_in, told.tokens_out, told.tokens_cached, False
-        counted_out = count_tokens("".join(heard.text + heard.thoughts + heard.tools))
+        counted_out = heard.n_tokens()
         if told is not None:
             tokens_out = max(told.tokens_out, counted_out)
             return told.tokens_in, tokens_out, told.tokens_cached, True

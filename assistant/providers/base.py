@@ -40,6 +40,8 @@ class ChatRequest:
     # has the like (tool_choice, response_format, reasoning_effort …), else dropped.
     extra: JsonObject = field(default_factory=dict)
     native: "Native | None" = None  # the client's own body, for a vendor of that wire
+    # OpenAI's bytes are wanted as they come: "stream", or "whole" for one body.
+    wire: Literal["", "stream", "whole"] = ""
     # The prompt with the marks of the model's family around a cursor, for providers
     # that continue a text; "" to be asked in `messages` alone.
     raw: str = ""
@@ -81,13 +83,17 @@ class Delta:
     extra: JsonObject = field(default_factory=dict)
     # The vendor's own events that this delta was read from, for clients of its wire.
     native: tuple[JsonObject, ...] = ()
+    wire: bytes = b""  # whole frames of OpenAI's stream, undecoded
+    whole: JsonObject | None = None  # OpenAI's whole answer
     finish_reason: str = ""  # stop, length, tool_calls, content_filter
     usage: Usage | None = None  # totals so far; the last one counts
 
     @property
     def says(self) -> bool:
         """Whether a client has something to see or do: the first such is the token."""
-        return bool(self.text or self.tool_calls or self.reasoning)
+        return bool(
+            self.text or self.tool_calls or self.reasoning or self.wire or self.whole
+        )
 
 
 class Provider(Protocol):

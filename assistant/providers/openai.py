@@ -5,19 +5,20 @@ Source: https://platform.openai.com/docs/api-reference/chat/streaming
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from aiassist.lib.egress import Destination
+from aiassist.lib.egress import Answer, Destination, EgressError
 from assistant.errors import (
     ProviderMalformed,
     ProviderMisconfigured,
     ProviderRejected,
     ProviderUnavailable,
 )
-from assistant.providers.base import ChatMessage, ChatRequest, Delta, Usage
+from assistant.providers.base import ChatMessage, ChatRequest, Delta, JsonObject, Usage
 from assistant.providers.embedding import (
     Embedded,
     Input,
@@ -26,10 +27,16 @@ from assistant.providers.embedding import (
     vector_of,
 )
 from assistant.providers.listing import Listing
+from assistant.providers.openai_wire import Opening, data_of, frames
 from assistant.providers.wire import (
+    MAX_STREAM_BYTES,
+    as_provider_error,
+    caps,
     count_of,
+    is_stream,
     mapping,
     objects,
+    parse_object,
     post,
     sse_data,
     text_of,
@@ -94,11 +101,54 @@ class OpenAIProvider:
             except (ProviderMisconfigured, ProviderRejected):
                 # Refused before a token: many compatible servers only chat.
                 pass
-        async with aclosing(
-            self._read("chat/completions", body_of(request), delta_of)
-        ) as deltas:
+        if request.wire == "stream":
+            answering = self._relayed(body_of(request))
+        elif request.wire == "whole":
+            answering = self._whole(body_of(request))
+        else:
+            answering = self._read("chat/completions", body_of(request), delta_of)
+        async with aclosing(answering) as deltas:
             async for delta in deltas:
                 yield delta
+
+    async def _relayed(self, body: dict[str, Any]) -> AsyncGenerator[Delta, None]:
+        """Pass the frames on as they are; read those that end the answer."""
+        finished, opening = False, Opening()
+        async with post(_destination(), "chat/completions", body) as answer:
+            async with aclosing(frames(answer)) as found:
+                async for frame, is_special in found:
+                    if not is_special:
+                        if (shown := opening.feed(frame)) is not None:
+                            yield shown
+                        continue
+                    data = data_of(frame)
+                    if data.strip() == b"[DONE]":
+                        break
+                    if data.strip():
+                        delta = delta_of(parse_object(data))
+                        finished = finished or bool(delta.finish_reason)
+                        yield delta
+        if not finished:
+            raise ProviderMalformed(provider=self.name)
+
+    async def _whole(self, body: dict[str, Any]) -> AsyncGenerator[Delta, None]:
+        """Have the answer in one body. It may take as long as a whole stream."""
+        body = body | {"stream": False}
+        del body["stream_options"]
+        limits = caps()
+        patient = replace(limits, first_byte_seconds=limits.total_seconds)
+        path = "chat/completions"
+        async with post(_destination(), path, body, patient) as answer:
+            if is_stream(answer):  # some servers know nothing else
+                async with aclosing(self._streamed(answer, delta_of)) as deltas:
+                    async for delta in deltas:
+                        yield delta
+                return
+            try:
+                given = parse_object(await answer.read(MAX_STREAM_BYTES))
+            except EgressError as error:
+                raise as_provider_error(self.name, error) from None
+        yield whole_delta_of(given)
 
     def _continued(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """Have a text continued as it stands."""
@@ -110,15 +160,22 @@ class OpenAIProvider:
     async def _read(
         self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Delta]
     ) -> AsyncGenerator[Delta, None]:
-        finished = False
         async with post(_destination(), path, body) as answer:
-            async with aclosing(sse_data(answer)) as events:
-                async for event in events:
-                    if event is None:
-                        break
-                    delta = read(event)
-                    finished = finished or bool(delta.finish_reason)
+            async with aclosing(self._streamed(answer, read)) as deltas:
+                async for delta in deltas:
                     yield delta
+
+    async def _streamed(
+        self, answer: Answer, read: Callable[[dict[str, Any]], Delta]
+    ) -> AsyncGenerator[Delta, None]:
+        finished = False
+        async with aclosing(sse_data(answer)) as events:
+            async for event in events:
+                if event is None:
+                    break
+                delta = read(event)
+                finished = finished or bool(delta.finish_reason)
+                yield delta
         if not finished:
             raise ProviderMalformed(provider=self.name)
 
@@ -171,6 +228,22 @@ def delta_of(event: dict[str, Any]) -> Delta:
     )
 
 
+def whole_delta_of(given: dict[str, Any]) -> Delta:
+    """Read an answer that came in one body."""
+    if given.get("error"):
+        raise ProviderUnavailable(provider="openai")
+    choice = next(iter(objects(given.get("choices"))), {})
+    finish_reason = _finish_reason(text_of(choice.get("finish_reason")))
+    if not finish_reason:
+        raise ProviderMalformed(provider="openai")
+    usage = mapping(given.get("usage"))
+    return Delta(
+        whole=given,
+        finish_reason=finish_reason,
+        usage=_usage(usage) if usage else None,
+    )
+
+
 def completion_delta_of(event: dict[str, Any]) -> Delta:
     """Read one chunk of a continued text."""
     if event.get("error"):
@@ -182,6 +255,26 @@ def completion_delta_of(event: dict[str, Any]) -> Delta:
         finish_reason=_finish_reason(text_of(choice.get("finish_reason"))),
         usage=_usage(usage) if usage else None,
     )
+
+
+def wire_text(wire: bytes) -> str:
+    """Return what frames say, calls included, to count its tokens."""
+    said = []
+    for frame in wire.replace(b"\r\n", b"\n").split(b"\n\n"):
+        if data := data_of(frame):
+            delta = delta_of(parse_object(data))
+            said += [delta.text, delta.reasoning]
+            said += [str(call.get("function", "")) for call in delta.tool_calls]
+    return "".join(said)
+
+
+def whole_text(whole: JsonObject) -> str:
+    """Return what a whole answer says, calls included, to count its tokens."""
+    choice = next(iter(objects(whole.get("choices"))), {})
+    message = mapping(choice.get("message"))
+    calls = objects(message.get("tool_calls"))
+    said = [text_of(message.get("content")), text_of(message.get("reasoning_content"))]
+    return "".join([*said, *(str(call.get("function", "")) for call in calls)])
 
 
 def _index(item: dict[str, Any]) -> int:

@@ -48,12 +48,15 @@ def caps() -> Caps:
 
 @asynccontextmanager
 async def post(
-    destination: Destination, path: str, body: Mapping[str, Any]
+    destination: Destination,
+    path: str,
+    body: Mapping[str, Any],
+    limits: Caps | None = None,
 ) -> AsyncIterator[Answer]:
     """Send a prompt; the block reads the stream. Raises ProviderError only."""
     try:
         async with open_destination(
-            destination, "POST", path, json=body, caps=caps()
+            destination, "POST", path, json=body, caps=limits or caps()
         ) as answer:
             if answer.status != 200:
                 raise refusal(destination.name, answer)
@@ -114,7 +117,7 @@ async def sse_data(answer: Answer) -> AsyncGenerator[dict[str, Any] | None, None
 
     Event names are repeated inside the bodies by every vendor, so they are dropped.
     """
-    _require_type(answer, "text/event-stream")
+    require_type(answer, "text/event-stream")
     parts: list[bytes] = []
     n_bytes = 0
     async with aclosing(lines(answer.chunks())) as stream:
@@ -133,7 +136,7 @@ async def sse_data(answer: Answer) -> AsyncGenerator[dict[str, Any] | None, None
 
 async def ndjson(answer: Answer) -> AsyncGenerator[dict[str, Any], None]:
     """Yield one object a line."""
-    _require_type(answer, "application/x-ndjson", "application/json")
+    require_type(answer, "application/x-ndjson", "application/json")
     async with aclosing(lines(answer.chunks())) as stream:
         async for line in stream:
             if line.strip():
@@ -185,7 +188,12 @@ def _body(data: bytes) -> dict[str, Any] | None:
     return None if data.strip() == b"[DONE]" else parse_object(data)
 
 
-def _require_type(answer: Answer, *wanted: str) -> None:
+def is_stream(answer: Answer) -> bool:
+    """Tell whether the answer comes as server-sent events."""
+    return answer.headers.get("content-type", "").startswith("text/event-stream")
+
+
+def require_type(answer: Answer, *wanted: str) -> None:
     """Refuse an HTML page or the like; a missing type is let through."""
     given = answer.headers.get("content-type", wanted[0]).split(";")[0].strip().lower()
     if given not in wanted:

@@ -151,9 +151,98 @@ def test_the_first_chunk_comes_with_the_first_token(
         asgi_server, pro, COMPLETIONS, model="auto", messages=HI
     ) as response:
         lines = response.iter_lines()
-        assert any('"content":"first"' in line for line in lines)
+        assert any('"content": "first"' in line for line in lines)
         assert time.monotonic() - began < 3
     assert record_after(pro).status == "cancelled"
+
+
+def test_bytes_of_the_same_wire_are_passed_on_undecoded(
+    asgi_server: str, pro: Person, openai: FakeProvider
+) -> None:
+    """White space, unknown members and odd frame borders included."""
+    frames = [
+        b'data: {"id": "up_1",  "model":"m\\"1", "created": 5, "choices": '
+        b'[{"delta": {"role": "assistant", "content": ""}}], "new": [1]}\n\n',
+        b'data: {"id": "up_1", "model":"m\\"1", "choices": [{"delta": '
+        b'{"content": "say \\"model\\":\\"m\\" \\ud83d\\ude00"}}], "usage": null}\n\n',
+        b'data: {"id": "up_1", "choices": [{"delta": {"content": "!"}, '
+        b'"finish_reason": "eos"}]}\n\n',
+        b'data: {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}'
+        b"\n\ndata: [DONE]\n\n",
+    ]
+    raw = b"".join(frames)
+    openai.will(Script([raw[i : i + 11] for i in range(0, len(raw), 11)]))
+
+    with streaming(
+        asgi_server,
+        pro,
+        COMPLETIONS,
+        model="auto",
+        messages=HI,
+        stream_options={"include_usage": True},
+    ) as response:
+        lines = lines_of(response)
+
+    ours = b'"model":"openai/gpt-6-sol"'
+    for line, frame in zip(lines, frames[:2], strict=False):
+        assert line.encode() == frame.strip().replace(b'"model":"m\\"1"', ours)
+    rest = [json.loads(line[6:]) for line in lines[2:-1]]
+    assert [c["choices"][0]["delta"] for c in rest[:2]] == [{"content": "!"}, {}]
+    assert rest[1]["choices"][0]["finish_reason"] == "stop"
+    assert {c["id"] for c in rest} == {"up_1"}
+    assert rest[2]["usage"]["total_tokens"] == 7
+    assert rest[2]["usage"]["cost"] == 0.000046
+    assert lines[-1] == "data: [DONE]"
+    record = record_after(pro)
+    assert (record.tokens_in, record.tokens_out) == (3, 4)
+
+
+def test_a_whole_answer_is_asked_for_whole(pro: Person, openai: FakeProvider) -> None:
+    message = {"role": "assistant", "content": "Hello", "annotations": [{"n": 1}]}
+    given = {
+        "id": "up_1",
+        "object": "chat.completion",
+        "model": "upstream",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {
+            "prompt_tokens": 7,
+            "completion_tokens": 2,
+            "prompt_tokens_details": {"cached_tokens": 5},
+            "completion_tokens_details": {"reasoning_tokens": 1},
+        },
+        "system_fingerprint": "fp",
+    }
+    openai.will(Script([json.dumps(given).encode()], content_type="application/json"))
+
+    answered = post(pro, model="auto", messages=HI).json()
+
+    assert openai.chats[0].body["stream"] is False
+    assert "stream_options" not in openai.chats[0].body
+    assert answered["choices"] == given["choices"]
+    assert answered["system_fingerprint"] == "fp"
+    assert answered["model"] == "openai/gpt-6-sol"
+    assert answered["usage"] == {
+        "prompt_tokens": 7,
+        "completion_tokens": 2,
+        "total_tokens": 9,
+        "prompt_tokens_details": {"cached_tokens": 5},
+        "completion_tokens_details": {"reasoning_tokens": 1},
+        "cost": 0.000034,
+    }
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"error": {"message": "no"}}, {"choices": [{"message": {}}]}, []]
+)
+def test_s3_a_whole_answer_that_is_none_is_an_error(
+    body: object, pro: Person, openai: FakeProvider
+) -> None:
+    openai.will(Script([json.dumps(body).encode()], content_type="application/json"))
+
+    answered = post(pro, model="auto", messages=HI, fallback=False)
+
+    assert answered.status_code == 502
+    released_after(pro)
 
 
 def test_heartbeats_are_comments(
