@@ -13,6 +13,7 @@ from django.core import serializers
 from django.db.models.signals import post_migrate
 
 from aiassist.lib import redis as lib_redis
+from tests.support.leaks import Leaks
 from tests.support.people import Person
 from tests.support.ports import free_port, wait_for
 from tests.support.queue import SentTasks
@@ -72,6 +73,21 @@ def stella(db: None) -> Person:
 def _empty_redis() -> Iterator[None]:
     yield
     lib_redis.client().flushall()
+
+
+@pytest.fixture(scope="session")
+def _leaks() -> Leaks:
+    leaks = Leaks()
+    leaks.watch()
+    return leaks
+
+
+@pytest.fixture(autouse=True)
+def _no_log_line_leaks(_leaks: Leaks) -> Iterator[None]:
+    """M5: see tests/support/leaks.py."""
+    yield
+    found, _leaks.found = _leaks.found, []
+    assert not found
 
 
 @pytest.fixture
