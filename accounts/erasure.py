@@ -54,6 +54,7 @@ def erase(user_id: str) -> None:
             return
         _, rows = locked.delete()
         receipt["rows"] = sum(rows.values())
+        receipt["addresses"] = AuditEvent.objects.forget_addresses_of(user_id)
         AuditEvent.objects.create(
             action="user.erased", subject_id=user_id, details=receipt
         )

@@ -17,6 +17,13 @@ def new_event_id() -> str:
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def forget_addresses_of(self, user_id: str) -> int:
+        """Forget from where an erased person acted; what they did stays."""
+        theirs = self.filter(actor_id=user_id)
+        tried = self.filter(actor_id="", subject_id=user_id)  # failed sign-ins
+        # `update` of this class is shut.
+        return super(AuditEventQuerySet, theirs | tried).update(ip=None)
+
     def update(self, **kwargs: Any) -> NoReturn:
         raise AuditLogIsAppendOnly
 
@@ -27,7 +34,8 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 class AuditEvent(models.Model):
     """One sensitive act. Holds ids, never contents; outlives those it names.
 
-    A trigger in the database refuses UPDATE and DELETE as well.
+    A trigger in the database refuses UPDATE and DELETE as well, save that the
+    addresses of an erased person are forgotten.
     """
 
     id = models.CharField(

@@ -3,7 +3,7 @@
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP
 from django.db import DatabaseError, connection, transaction
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from accounts import audit, keys
 from accounts.erasure import delete_user
@@ -115,6 +115,8 @@ def test_m3_the_log_cannot_be_changed_through_models(alice):
     "statement",
     [
         "UPDATE accounts_auditevent SET action = 'nothing happened'",
+        "UPDATE accounts_auditevent SET ip = '203.0.113.8'",
+        "UPDATE accounts_auditevent SET ip = NULL, action = 'nothing happened'",
         "DELETE FROM accounts_auditevent",
     ],
 )
@@ -140,9 +142,17 @@ def test_m3_staff_read_the_log_and_write_nothing(alice, stella):
     assert AuditEvent.objects.filter(pk=event.pk, action="test").exists()
 
 
-def test_m3_the_log_outlives_the_person(alice, queue):
+def seen():
+    return RequestFactory().get("/", REMOTE_ADDR="203.0.113.7")
+
+
+def test_m3_the_log_outlives_the_person_without_their_address(alice, queue):
     user_id = alice.user.pk
+    event = audit.record("test", actor=alice.user, subject=alice.user, request=seen())
+    assert event.ip == "203.0.113.7"
     delete_user(alice.user, alice.user)
     queue.run()
     assert not User.objects.filter(pk=user_id).exists()
     assert last("user.erased").subject_id == user_id
+    assert last("test").actor_id == user_id
+    assert last("test").ip is None
