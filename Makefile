@@ -27,8 +27,12 @@ help: ## List these commands
 run: $(VENV)/.run ## Install what is missing and serve on http://127.0.0.1:8000 (PORT=8100)
 	@exec $(PY) -m aiassist.run
 
+# One test process a core, each with its own PostgreSQL and Redis; a file's tests stay
+# together and in their order. One after the other: make test ARGS="-n 0"
+PARALLEL = -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
 test: $(VENV)/.test check ## Run every check and every test on servers of its own
-	@exec $(PY) -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@exec $(PY) -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/.test ## Format, lint, types, migrations, deployment checks
 	$(PY) -m ruff format --check --quiet .

@@ -7,6 +7,7 @@ freeze and start. What counts is the clock after the answer to the revocation.
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Webs:
 
     def wait(self) -> None:
         for port in self.ports:
-            wait_for(lambda port=port: listens(port), seconds=60, what="a web process")
+            wait_for(partial(listens, port), seconds=60, what="a web process")
 
     def stop(self) -> None:
         self.pool.shutdown(cancel_futures=True)

@@ -84,6 +84,7 @@ class Platform:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.home),
             "PYTHONUNBUFFERED": "1",
+            **{k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")},
             "DATA_DIR": str(self.home / "data"),
             "STATIC_ROOT": str(self.home / "static"),
             "EMBEDDING_CACHE_DIR": str(self.home / "model"),

@@ -26,7 +26,8 @@ class Copy:
     def __init__(self, home: Path, folder: Path, port: int, **env: str) -> None:
         self.port = port
         self.folder = folder
-        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG")}
+        names = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG")
+        kept = {k: v for k, v in os.environ.items() if k in names}
         self.process = Process(
             python("-m", "aiassist.run"),
             log=home / f"run-{port}.log",

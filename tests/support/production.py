@@ -21,7 +21,7 @@ def production_env(**changes: str) -> Mapping[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in ("PATH", "HOME", "LANG", "DATA_DIR", "COVERAGE_PROCESS_START")
+        if name in ("PATH", "HOME", "LANG", "DATA_DIR", "COVERAGE_PROCESS_CONFIG")
     }
     return {
         **kept,
