@@ -91,6 +91,24 @@ def test_k1_no_server_runs_as_root(compose: dict[str, Any]):
     assert services["qdrant"]["image"].endswith("-unprivileged")
 
 
+def test_k1_what_a_server_writes_lies_on_a_volume(compose: dict[str, Any]):
+    """Their roots are read-only, and each of these is written at the start."""
+    services = compose["services"]
+    written = {
+        "postgres": ["/var/lib/postgresql/data", "/var/run/postgresql", "/tmp"],
+        "redis": ["/data", "/tmp"],
+        "qdrant": [
+            services["qdrant"]["environment"]["QDRANT_INIT_FILE_PATH"],
+            services["qdrant"]["environment"]["QDRANT__STORAGE__SNAPSHOTS_PATH"],
+        ],
+    }
+    for name, paths in written.items():
+        mounts = [v.partition(":")[2] for v in services[name]["volumes"]]
+        mounts += [t.partition(":")[0] for t in services[name]["tmpfs"]]
+        for path in paths:
+            assert path.startswith(tuple(mounts)), (name, path)
+
+
 @pytest.mark.parametrize("name", ["web", "worker", *SERVERS])
 def test_k1_whatever_serves_has_a_probe(
     compose: dict[str, Any], dockerfile: list[str], name: str
