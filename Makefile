@@ -18,11 +18,11 @@ DUMMIES = SECRET_KEY=$(DUMMY) JWT_SECRET=2$(DUMMY) API_KEY_PEPPER=3$(DUMMY) \
 	REDIS_URL=redis://127.0.0.1:1/0 QDRANT_URL=http://127.0.0.1:1 \
 	ALLOWED_HOSTS=check.example
 
-.PHONY: help run test check fmt bench clean
+.PHONY: help run test check fmt bench bench-gateway clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/.run ## Install what is missing and serve on http://127.0.0.1:8000 (PORT=8100)
 	@exec $(PY) -m aiassist.run
@@ -48,6 +48,9 @@ fmt: $(VENV)/.test ## Format and sort imports
 
 bench: $(VENV)/.test ## Measure indexing and search on this project's own sources
 	@exec $(PY) -m benchmarks $(ARGS)
+
+bench-gateway: $(VENV)/.test ## Measure what we add in front of a provider (minutes)
+	@exec $(PY) -m benchmarks.gateway $(ARGS)
 
 clean: ## Remove the virtual environment and caches; var/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache htmlcov .coverage .coverage.*

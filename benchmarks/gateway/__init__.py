@@ -1,0 +1,1 @@
+"""What the gateway adds in front of a provider; run by `make bench-gateway`."""
