@@ -11,8 +11,8 @@ The weights were found by coordinate search on the development half of
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -34,13 +34,13 @@ class Weights:
 
     meaning: float  # cosine, from the worst candidate's (0) to the best's (1)
     words: float  # BM25, as a share of the best candidate's
-    words_place: float  # BM25's place: 11 / (10 + place)
-    file_meaning: float  # the same, summed over the file's best passages
-    file_words: float
+    file_meaning: float  # the nearness of the file's best passages
+    file_words: float  # and their places by BM25: 11 / (10 + place)
     neighbour: float  # the meaning of the passage just before or after
     path: float  # share of the query's words in the path
     symbol: float  # share of the query's words in the symbol
     named: float  # share of the symbol's words in the query
+    exact: float  # the query is the symbol's last name, or the path's end
     tests: float  # factor for tests, where they are not asked for
     not_tests: float  # factor for the rest, where tests are asked for
     prose: float  # factor for documentation and data, likewise
@@ -48,24 +48,24 @@ class Weights:
 
 
 _WORDS = Weights(
-    meaning=3.0,
-    words=0.0,
-    words_place=1.0,
-    file_meaning=0.8,
+    meaning=2.5,
+    words=1.0,
+    file_meaning=0.4,
     file_words=0.6,
     neighbour=0.2,
-    path=0.1,
-    symbol=0.6,
+    path=0.0,
+    symbol=1.2,
     named=0.4,
-    tests=0.65,
-    not_tests=0.8,
+    exact=0.0,
+    tests=0.55,
+    not_tests=0.7,
     prose=0.55,
-    short=0.8,
+    short=0.9,
 )
 WEIGHTS: Mapping[Kind, Weights] = {
     Kind.WORDS: _WORDS,
-    Kind.IDENTIFIER: _WORDS,
-    Kind.PATH: _WORDS,
+    Kind.IDENTIFIER: replace(_WORDS, file_meaning=0.0, exact=1.0),
+    Kind.PATH: replace(_WORDS, path=0.1, exact=3.0),
 }
 
 _PROSE = frozenset(
@@ -73,6 +73,9 @@ _PROSE = frozenset(
     diff""".split()
 )
 _TEST_FILE = re.compile(r"(?:^|[._-])(?:tests?|spec|specs)(?:[._-]|$)|Tests?$|Spec$")
+_WORD = re.compile(r"\w+")
+_QUOTE_WORDS = 4
+_MEMBER = re.compile(r"\.|::|->|#")
 _TEST_FOLDERS = frozenset({"test", "tests", "__tests__", "spec", "specs", "testing"})
 
 
@@ -127,6 +130,24 @@ def is_prose(language: str) -> bool:
     return language in _PROSE
 
 
+def quoted_share(question: Question, text: str) -> float:
+    """Return how much of the query stands in the text word for word, in one piece.
+
+    0 below four words: shorter runs say nothing.
+    """
+    wanted = _WORD.findall(question.text.lower())
+    if len(wanted) < _QUOTE_WORDS:
+        return 0.0
+    there = f" {' '.join(_WORD.findall(text.lower()))} "
+    longest = 0
+    for start in range(len(wanted)):
+        end = start + max(longest + 1, _QUOTE_WORDS)
+        while end <= len(wanted) and f" {' '.join(wanted[start:end])} " in there:
+            longest = end - start
+            end += 1
+    return longest / len(wanted)
+
+
 class _Evidence:
     """What speaks for each point, from 0 to 1 a piece."""
 
@@ -153,13 +174,13 @@ class _Evidence:
         return (
             weight.meaning * self._meaning.get(point_id, 0.0)
             + weight.words * self._words.get(point_id, 0.0)
-            + weight.words_place * self._places.get(point_id, 0.0)
             + weight.file_meaning * self._file_meaning[payload.path]
             + weight.file_words * self._file_words[payload.path]
             + weight.neighbour * self._neighbours.get(point_id, 0.0)
             + weight.path * len(question.words & _stems(payload.path)) / n_words
             + weight.symbol * shared / n_words
             + weight.named * _share_named(question, payload.symbol)
+            + weight.exact * _is_exactly(question, payload)
         )
 
     def served_by(self, point_id: str) -> str:
@@ -242,6 +263,18 @@ def _share_named(question: Question, symbol: str) -> float:
     return len(question.words & name) / len(name) if name else 0.0
 
 
+def _is_exactly(question: Question, payload: PointPayload) -> bool:
+    if question.kind == Kind.IDENTIFIER:
+        name = _MEMBER.split(question.text.lower().removesuffix("()"))[-1]
+        symbols = payload.symbol.lower().split(", ")
+        return any(symbol.rpartition(".")[2] == name for symbol in symbols)
+    if question.kind == Kind.PATH:
+        return f"/{payload.path.lower()}".endswith(
+            f"/{question.text.lower().strip('/')}"
+        )
+    return False
+
+
 @lru_cache(maxsize=65_536)
 def _stems(name: str) -> frozenset[str]:
     return query_words(name)
@@ -252,13 +285,13 @@ def _best_possible(weight: Weights) -> float:
     return (
         weight.meaning
         + weight.words
-        + weight.words_place
         + weight.file_meaning
         + weight.file_words
         + weight.neighbour
         + weight.path
         + weight.symbol
         + weight.named
+        + weight.exact
     )
 
 
@@ -273,7 +306,3 @@ def _place_order(point: ScoredPoint) -> tuple[float, str, int, str]:
 def _order(ranked: Ranked) -> tuple[float, str, int, str]:
     """Best first; ties by place in the code, then by id."""
     return (-ranked.score, *_position(ranked.payload), ranked.id)
-
-
-def in_order(ranked: Iterable[Ranked]) -> list[Ranked]:
-    return sorted(ranked, key=_order)

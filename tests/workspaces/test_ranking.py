@@ -1,7 +1,7 @@
 """What two searches found, in the order a person wants it."""
 
 from workspaces.questions import read_question
-from workspaces.ranking import Ranked, is_test_path, rank
+from workspaces.ranking import Ranked, is_test_path, quoted_share, rank
 from workspaces.vectors.base import PointPayload, ScoredPoint
 
 
@@ -132,3 +132,30 @@ def test_it_knows_tests_by_their_paths():
 
     assert all(map(is_test_path, yes))
     assert not any(map(is_test_path, no))
+
+
+def test_a_name_finds_its_definition_before_its_uses():
+    dense = [
+        hit("use", 0.9, path="a.py", symbol="caller"),
+        hit("definition", 0.85, path="b.py", symbol="Ledger.settle, Ledger.hold"),
+        hit("z", 0.2),
+    ]
+
+    assert ranked("ledger.settle()", dense)[0] == "definition"
+
+
+def test_a_path_finds_its_file():
+    dense = [
+        hit("a", 0.9, path="src/other.py"),
+        hit("b", 0.3, path="src/app/models.py"),
+    ]
+
+    assert ranked("app/models.py", dense)[0] == "b"
+
+
+def test_it_sees_how_much_of_a_query_is_quoted():
+    question = read_question("cannot open the file: /tmp/foo")
+
+    assert quoted_share(question, 'raise Failure("Cannot open the file: %s")') == 4 / 6
+    assert quoted_share(question, "open the other file") == 0
+    assert quoted_share(read_question("a b c"), "a b c") == 0
