@@ -6,13 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from workspaces.errors import VectorsUnavailable
 from workspaces.globs import glob_pattern
 from workspaces.indexing.embedding import embed_query
 from workspaces.indexing.keywords import query_terms
 from workspaces.models import Blob, SourceFile, Workspace
-from workspaces.questions import Question, read_question
-from workspaces.ranking import Ranked, rank
-from workspaces.serving import Serving, serving
+from workspaces.questions import Kind, Question, read_question, without_asking
+from workspaces.ranking import Ranked, quoted_share, rank
+from workspaces.scanning import Scan, scan
+from workspaces.serving import Serving, degraded, serving
 from workspaces.storage import unpack
 from workspaces.texts import NotIndexable, lines_of, shown_text
 from workspaces.vectors import get_store
@@ -36,6 +40,7 @@ _SWITCHES_FOLLOWED = 2
 # A definition of at most so many lines is shown whole when a part of it is found.
 _WHOLE_LINES = 60
 _TWIN_LINES = 3  # passages alike of at least so many lines are shown once
+_QUOTED_SHARE = 0.5  # of the query's words in one piece
 _SPACE = re.compile(r"\s+")
 
 
@@ -102,7 +107,7 @@ def search(
     """
     began = time.perf_counter()
     indexes = {workspace.pk: serving(workspace) for workspace in workspaces}
-    indexed = [w for w in workspaces if indexes[w.pk].generation]
+    indexed = [w for w in workspaces if indexes[w.pk].state != "empty"]
     hits: list[Hit] = []
     if indexed:
         asked = _prepare(query, max_results, mode, path_glob, language)
@@ -121,14 +126,26 @@ def _prepare(
 ) -> _Query:
     if path_glob:
         glob_pattern(path_glob)
+    question = read_question(query)
     return _Query(
-        question=read_question(query),
-        dense=None if mode == "keyword" else embed_query(query),
+        question=question,
+        dense=None if mode == "keyword" else meaning_of(question),
         sparse=None if mode == "semantic" else query_terms(query),
         max_results=max_results,
         path_glob=path_glob,
         language=language,
     )
+
+
+def meaning_of(question: Question) -> Vector:
+    """Return the question's vector, half of it from what it asks about alone."""
+    whole = embed_query(question.text)
+    subject = without_asking(question.text)
+    if question.kind != Kind.WORDS or subject in ("", question.text):
+        return whole
+    both: Vector = whole + embed_query(subject)
+    length = float(np.linalg.norm(both))
+    return both / np.float32(length) if length else whole
 
 
 def _search_one(
@@ -139,15 +156,18 @@ def _search_one(
     Otherwise the points of the generation that was asked for might just be going.
     """
     for _ in range(_SWITCHES_FOLLOWED + 1):
-        ranked = _candidates(store, workspace, index, query)
+        try:
+            ranked = _candidates(store, workspace, index, query)
+        except VectorsUnavailable:
+            if query.sparse is None:
+                raise
+            ranked, index = _without_store(workspace, index, query)
         fresh = Workspace.objects.living().filter(pk=workspace.pk).first()
         if fresh is None:
             return [], index
         if _serves_still(fresh, workspace):
             break
         workspace, index = fresh, serving(fresh)
-        if not index.generation:
-            return [], index
     return _with_texts(workspace, ranked, index.generation, query), index
 
 
@@ -176,7 +196,7 @@ def _candidates(
             limit = _SIFTED_CANDIDATES
     dense: list[ScoredPoint] = []
     # Another model's vectors stand for nothing: their workspace is being indexed anew.
-    if query.dense is not None and index.dense_fits:
+    if query.dense is not None and index.dense_fits and index.generation:
         dense = store.search_dense(
             workspace.pk,
             query.dense,
@@ -185,7 +205,7 @@ def _candidates(
             where=where,
         )
     sparse: list[ScoredPoint] = []
-    if query.sparse is not None and query.sparse.indices:
+    if query.sparse is not None and query.sparse.indices and index.generation:
         sparse = store.search_sparse(
             workspace.pk,
             query.sparse,
@@ -193,10 +213,41 @@ def _candidates(
             limit=limit,
             where=where,
         )
+    if query.sparse is not None and index.state == "building" and index.keywords < 1:
+        unread = _scan(workspace, index.generation, query, where)
+        sparse = sorted([*sparse, *unread.points], key=lambda point: -point.score)
     ranked = rank(query.question, dense, sparse)
     if pattern is None:
         return ranked
     return [found for found in ranked if pattern.fullmatch(found.payload.path)]
+
+
+def _without_store(
+    workspace: Workspace, index: Serving, query: _Query
+) -> tuple[list[Ranked], Serving]:
+    """Search the files that the index shows, as its points are out of reach."""
+    paths: tuple[str, ...] = ()
+    if query.path_glob:
+        paths = tuple(_matching_paths(workspace, query.path_glob))
+        if not paths:
+            return [], index
+    where = PointFilter(language=query.language, paths=paths)
+    found = _scan(workspace, workspace.generation, query, where)
+    share = found.n_scanned / found.n_files if found.n_files else 0.0
+    return rank(query.question, [], found.points), degraded(index, share)
+
+
+def _scan(
+    workspace: Workspace, generation: int, query: _Query, where: PointFilter
+) -> Scan:
+    return scan(
+        workspace,
+        query.question.text,
+        generation=generation,
+        limit=query.n_candidates,
+        language=where.language,
+        paths=where.paths,
+    )
 
 
 def _matching_paths(workspace: Workspace, glob: str) -> list[str]:
@@ -218,7 +269,7 @@ def _with_texts(
     spans = _Shown()
     for page in _pages(ranked, query.max_results):
         texts.update(_texts(workspace, {r.payload.sha256 for r in page} - set(texts)))
-        for found in page:
+        for found in _quotes_first(query.question, page, texts):
             text = texts.get(found.payload.sha256)
             span = spans.of(found.payload)
             if text is None or span is None:
@@ -235,6 +286,24 @@ def _with_texts(
 def _pages(ranked: Sequence[Ranked], size: int) -> Iterator[Sequence[Ranked]]:
     for start in range(0, len(ranked), size):
         yield ranked[start : start + size]
+
+
+def _quotes_first(
+    question: Question, page: Sequence[Ranked], texts: dict[str, str | None]
+) -> list[Ranked]:
+    """Lift what holds most of the query word for word: a pasted error or line."""
+
+    def lifted(found: Ranked) -> Ranked:
+        text = texts.get(found.payload.sha256)
+        if text is None:
+            return found
+        lines = lines_of(text, found.payload.start_line, found.payload.end_line)
+        share = quoted_share(question, lines)
+        if share <= _QUOTED_SHARE:
+            return found
+        return replace(found, score=min(found.score * (1 + share), 1.0))
+
+    return sorted(map(lifted, page), key=lambda found: -found.score)
 
 
 class _Shown:

@@ -5,7 +5,7 @@ they are read, the meaning of each passage as soon as it is embedded. Later inde
 are switched in whole, and the old one serves until then.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workspaces.indexing.embedding import MODEL_NAME
 from workspaces.indexing.generations import model_of
@@ -16,8 +16,9 @@ from workspaces.models import IndexJob, Workspace, WorkspaceStatus
 class Serving:
     """The generation that a search shall ask for, and how much it covers.
 
-    `state` is "empty", "building" (the first index), "ready" or "refreshing" (a newer
-    one is being made).
+    `state` is "empty", "building" (the first index), "ready", "refreshing" (a newer one
+    is being made) or "degraded" (the vector database is away: the stored files
+    themselves were searched, by their words).
     """
 
     generation: int  # 0: there is nothing to search yet
@@ -52,6 +53,11 @@ def serving(workspace: Workspace) -> Serving:
         meaning=_share(job.chunks, job.chunks_total or 0),
         dense_fits=True,
     )
+
+
+def degraded(index: Serving, share: float) -> Serving:
+    """Tell that the vector database is away and so much was searched without it."""
+    return replace(index, state="degraded", keywords=round(share, 4), meaning=0.0)
 
 
 def _share(part: int, whole: int) -> float:

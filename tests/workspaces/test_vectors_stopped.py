@@ -70,23 +70,33 @@ def is_clean(job):
     return job.is_over and job.cleaned_at is not None
 
 
+def job_is_over(job):
+    job.refresh_from_db()
+    return job.is_over
+
+
 def was_put_off(job):
     """The worker noticed, and left the job for later."""
     job.refresh_from_db()
     return job.retries > 0 or job.is_over
 
 
-def seen(workspace):
-    """Return the names that a search finds, None where it says that it cannot."""
+def seen(workspace, state=None):
+    """Return the names that a search by words finds; `state` must be what it tells."""
     fresh = Workspace.objects.get(pk=workspace.pk)
     found = set()
     for name in ("before", "after", "leaving", "coming", "unchanged"):
-        try:
-            hits = search(workspaces=[fresh], query=name, mode="keyword").hits
-        except VectorsUnavailable:
-            return None
-        found |= {name for hit in hits if name in hit.text}
+        outcome = search(workspaces=[fresh], query=name, mode="keyword")
+        assert state is None or outcome.index.state == state
+        found |= {name for hit in outcome.hits if name in hit.text}
     return found
+
+
+def refuses_by_meaning(workspace):
+    fresh = Workspace.objects.get(pk=workspace.pk)
+    with pytest.raises(VectorsUnavailable):
+        search(workspaces=[fresh], query="before", mode="semantic")
+    return True
 
 
 OLD_NAMES = {"before", "leaving", "unchanged"}
@@ -112,11 +122,12 @@ def test_j7_a_vector_database_killed_at_each_step_of_a_job_never_shows_half_an_i
         if server.process.alive:
             break  # the job has fewer writes than that
         died += 1
-        assert seen(alice.workspace) is None
+        shown = names if job_is_over(job) else shown
+        assert seen(alice.workspace, "degraded") == shown, step
+        assert refuses_by_meaning(alice.workspace)
         wait_for(partial(was_put_off, job), seconds=10)
         server.start()
-        now_shown = names if job.is_over else shown
-        assert seen(alice.workspace) == now_shown, step
+        assert seen(alice.workspace) == shown, step
         wait_for(partial(finished, job), seconds=30)
         assert job.state == "succeeded"
         assert seen(alice.workspace) == names, step
@@ -140,7 +151,8 @@ def test_j7_a_vector_database_that_answers_wrongly_half_way_changes_nothing(
     job = import_archive(workspace=alice.workspace, file=zip_of(NEW))
     wait_for(partial(was_put_off, job), seconds=20)
 
-    assert seen(alice.workspace) is None
+    assert seen(alice.workspace, "degraded") == OLD_NAMES
+    assert refuses_by_meaning(alice.workspace)
     server.trouble("")
     assert seen(alice.workspace) == OLD_NAMES
     wait_for(partial(finished, job), seconds=30)
