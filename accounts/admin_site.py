@@ -46,11 +46,13 @@ class StaffAdminSite(UnfoldAdminSite):
         """Let unfold's scripts (Alpine) compile what its own templates hold.
 
         Only here, for staff; the rest of the site keeps the strict policy, and
-        nothing inline runs here either.
+        no inline script or style sheet is let in here either.
         """
-        return csp_update({"script-src": ["'unsafe-eval'"]})(
-            super().admin_view(view, cacheable)
-        )
+        policy = {
+            "script-src": ["'unsafe-eval'"],
+            "style-src-attr": ["'unsafe-inline'"],
+        }
+        return csp_update(policy)(super().admin_view(view, cacheable))
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Leave unfold's inline colours out; static/css/pages/staff.css has them."""

@@ -54,6 +54,23 @@ def keep_answer(answer: Message) -> None:
             answer.save(force_insert=True)
 
 
+def rename_conversation(conversation: Conversation, title: str) -> None:
+    """Give it another title; when it was last used stays as it is."""
+    Conversation.objects.filter(pk=conversation.pk).update(title=title_of(title))
+
+
+@transaction.atomic
+def take_back_last(conversation: Conversation) -> str:
+    """Remove the last question with its answer; return the question, "" for none."""
+    Conversation.objects.select_for_update().get(pk=conversation.pk)
+    asked = conversation.messages.filter(role="user").order_by("-created_at", "-id")
+    last = asked.first()
+    if last is None:
+        return ""
+    conversation.messages.filter(created_at__gte=last.created_at).delete()
+    return last.content
+
+
 def delete_conversation(conversation: Conversation) -> None:
     """Remove it with its messages. Usage records stay: they hold no text."""
     conversation.delete()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -16,14 +16,20 @@ from django.views.decorators.http import (
 )
 
 from accounts.web import session_principal, signed_in
-from aiassist.lib.errors import AppError
+from aiassist.lib.errors import AppError, LimitRefused
 from aiassist.lib.markdown import Cite, render_message
 from assistant.api.base import collected
 from assistant.catalogue import Offer, all_offers, allowed, live_models
-from assistant.conversations import delete_conversation, get_conversation
+from assistant.conversations import (
+    delete_conversation,
+    get_conversation,
+    rename_conversation,
+    take_back_last,
+)
 from assistant.gateway import prompts
-from assistant.gateway.plan import Ask
+from assistant.gateway.plan import ALL_WORKSPACES, Ask
 from assistant.models import Conversation, Message
+from assistant.web_forms import TitleForm
 from billing.api.mixins import endpoint_of, request_id_of
 from billing.models import Tier
 from billing.selectors import cheapest_tier_with, tier_of
@@ -92,10 +98,34 @@ def ask(request: HttpRequest) -> HttpResponse:
     )
     try:
         conversation_id = async_to_sync(_answer)(wanted)
+    except LimitRefused:
+        raise  # the page of refusals tells the numbers, and what helps
     except AppError as error:
         messages.error(request, error.sentence)
         return redirect("chat:home")
     return redirect("chat:conversation", conversation_id)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def rename(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """Give the conversation another title."""
+    found = get_conversation(signed_in(request), conversation_id)
+    form = TitleForm(request.POST or None, initial={"title": found.title})
+    if request.method == "POST" and form.is_valid():
+        rename_conversation(found, form.cleaned_data["title"])
+        return redirect("chat:conversation", found.pk)
+    context = {"section": "chat", "conversation": found, "form": form}
+    return render(request, "chat/rename.html", context)
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """Take the last question back, to be asked again: JSON for the chat's script."""
+    found = get_conversation(signed_in(request), conversation_id)
+    question = take_back_last(found)
+    return JsonResponse({"question": question, "workspace_id": found.workspace_id})
 
 
 @login_required
@@ -131,6 +161,7 @@ def _page(request: HttpRequest, found: Conversation | None) -> HttpResponse:
         "conversations": _latest(request),
         "workspaces": workspaces,
         "workspace_id": chosen,
+        "ALL_WORKSPACES": ALL_WORKSPACES,
         "choices": _choices(tier_of(user)),
     }
     return render(request, "chat/chat.html", context)

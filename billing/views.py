@@ -10,11 +10,15 @@ from django.views.decorators.http import require_safe
 
 from accounts.web import signed_in
 from aiassist.lib import clock
+from aiassist.lib.errors import NotFound
 from billing.admission import limits_for
 from billing.dashboards import dashboard
+from billing.dry_run import reasons_against
 from billing.models import UsageRecord
+from billing.reasons import REASONS
 from billing.selectors import tiers_by_rank
 from billing.usage import Period, report
+from billing.web_forms import WishForm
 
 PERIODS: dict[Period, str] = {"day": "Today", "week": "7 days", "month": "30 days"}
 RECORDS_PER_PAGE = 50
@@ -40,6 +44,30 @@ def usage(request: HttpRequest) -> HttpResponse:
         "query": f"period={period}&",
     }
     return render(request, "usage/usage.html", context)
+
+
+@login_required
+@require_safe
+def why(request: HttpRequest, code: str = "") -> HttpResponse:
+    """Explain a refusal with today's numbers, and try what would be allowed."""
+    reason = REASONS.get(code)
+    if code and reason is None:
+        raise NotFound
+    user = signed_in(request)
+    form = WishForm(request.GET if "ask" in request.GET else None)
+    asked = form.is_bound and form.is_valid()
+    context = {
+        "section": "limits",
+        "code": code,
+        "reason": reason,
+        "reasons": REASONS,
+        "limits": limits_for(user),
+        "tiers": tiers_by_rank(),
+        "form": form,
+        "asked": asked,
+        "refusals": reasons_against(user, form.wish()) if asked else [],
+    }
+    return render(request, "usage/why.html", context)
 
 
 @login_required

@@ -46,6 +46,7 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("dashboard/connect/", "dashboard/connect/<slug:slug>/"),
     *("dashboard/settings/notifications/", "dashboard/settings/sessions/"),
     *("dashboard/settings/sessions/end/", "dashboard/as/end/"),
+    *("dashboard/why/", "dashboard/why/<slug:code>/"),
 }
 _W = "api/v1/workspaces/<str:workspace_id>"
 _D = "dashboard/workspaces/<str:workspace_id>"
@@ -67,6 +68,8 @@ OWNED = {  # the ids in the address belong to somebody
     *(f"{_D}/jobs/<str:job_id>/", f"{_D}/jobs/<str:job_id>/cancel/"),
     *("dashboard/chat/<str:conversation_id>/",),
     "dashboard/chat/<str:conversation_id>/delete/",
+    "dashboard/chat/<str:conversation_id>/rename/",
+    "dashboard/chat/<str:conversation_id>/retry/",
 }
 
 
@@ -96,8 +99,12 @@ def alices(alice: Person, queue: object) -> dict[str, str]:
     return holdings_of(alice)
 
 
+# What stands in an address and is nobody's.
+ANYBODYS = {"slug": "curl", "code": "quota_exceeded"}
+
+
 def filled(route: str, ids: dict[str, str]) -> str:
-    return "/" + re.sub(r"<\w+:(\w+)>", lambda m: {"slug": "curl", **ids}[m[1]], route)
+    return "/" + re.sub(r"<\w+:(\w+)>", lambda m: {**ANYBODYS, **ids}[m[1]], route)
 
 
 def unknown(ids: dict[str, str]) -> dict[str, str]:

@@ -31,6 +31,13 @@ UNFOLD = {
     "SITE_SUBHEADER": "Administration",
     "SITE_URL": "/dashboard/",
     "SITE_SYMBOL": "data_object",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("img/icon.svg"),
+        }
+    ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,

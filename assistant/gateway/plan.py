@@ -32,6 +32,8 @@ from workspaces.models import Workspace
 from workspaces.search import Hit, search
 
 MAX_QUERY_CHARS = 2000
+# In place of a workspace's id: search in all that one has.
+ALL_WORKSPACES = "workspace_all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Plan:
     workspace: Workspace | None
     conversation: Conversation | None
     notice: str  # what the extractive provider says of why it answers
+    everywhere: bool = False  # in all of the caller's workspaces; then none is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,7 @@ def _judge(ask: Ask, live: Live) -> Plan:
         conversation = get_conversation(user, ask.conversation_id)
         prompt = chat(prompt.final[-1].content, history_of(conversation))
     remembered = conversation.workspace_id if conversation else ""
+    everywhere = (ask.workspace_id or remembered) == ALL_WORKSPACES
     everything = all_offers(live)
     offers = _offers(ask, tier, everything)
     plan = Plan(
@@ -160,7 +164,8 @@ def _judge(ask: Ask, live: Live) -> Plan:
         tier=tier,
         offers=tuple(offers),
         size=context_size(tier, offers[0]),
-        workspace=_workspace(ask, remembered),
+        workspace=None if everywhere else _workspace(ask, remembered),
+        everywhere=everywhere,
         conversation=conversation,
         notice=why_extractive(offers, everything, tier),
     )
@@ -229,21 +234,36 @@ def _retrieve(plan: Plan) -> Ready:
             user=plan.ask.principal.user,
             conversation=conversation,
             question=plan.prompt.final[-1].content,
-            workspace_id=plan.workspace.pk if plan.workspace else "",
+            workspace_id=_named(plan),
         )
     return Ready(plan, assembled, conversation)
 
 
+def _named(plan: Plan) -> str:
+    """Return what the conversation remembers to search in."""
+    if plan.everywhere:
+        return ALL_WORKSPACES
+    return plan.workspace.pk if plan.workspace else ""
+
+
+def _searched(plan: Plan) -> list[Workspace]:
+    if plan.everywhere:
+        mine = Workspace.objects.for_user(plan.ask.principal.user)
+        return list(mine.filter(generation__gt=0).order_by("-last_indexed_at"))
+    return [plan.workspace] if plan.workspace else []
+
+
 def _hits(plan: Plan) -> Sequence[Hit]:
     question = plan.prompt.question.strip()[:MAX_QUERY_CHARS].strip()
-    if plan.workspace is None or not question:
+    workspaces = _searched(plan)
+    if not workspaces or not question:
         return []
     # About one passage for every 200 tokens: more could not fit. Who reads quotes
     # wants few.
     wanted = max(8, min(60, plan.size // 200))
     if plan.offers[0].provider == EXTRACTIVE:
         wanted = 8
-    return search(workspaces=[plan.workspace], query=question, max_results=wanted).hits
+    return search(workspaces=workspaces, query=question, max_results=wanted).hits
 
 
 def _assemble(plan: Plan, hits: Sequence[Hit]) -> Assembled:

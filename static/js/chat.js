@@ -98,8 +98,8 @@ function showProblem(answer, problem) {
   for (const alternative of problem.alternatives || []) parts.push(` ${alternative}`);
   note(answer, ...parts);
   if (problem.policy) {
-    const link = element("a", "", "See your limits");
-    link.href = root.dataset.limitsUrl;
+    const link = element("a", "", "Why was this refused?");
+    link.href = root.dataset.whyUrl.replace("CODE", problem.code);
     answer.node.append(element("p", "small", link));
   }
   const again = element("button", "button button-small", "Ask again");
@@ -220,6 +220,42 @@ async function ask(question) {
   running = null;
   setRunning(false);
   if (atEnd()) toEnd();
+  await settle(answer);
+}
+
+/* The kept answer in place of the streamed one: its code is coloured on the server. */
+async function settle(answer) {
+  const id = form.elements.conversation_id.value;
+  if (!id || !answer.text) return;
+  const response = await fetch(root.dataset.conversationUrl.replace("CONVERSATION", id)).catch(() => null);
+  if (!response?.ok || running) return;
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const kept = [...page.querySelectorAll(".turn-answer")].pop();
+  const same = (node) => node?.textContent.replace(/\W/g, "").slice(0, 60);
+  // An answer that was stopped, or is not written yet, is not the last one there.
+  if (!kept || same(kept.querySelector(".prose")) !== same(answer.prose)) return;
+  for (const node of log.querySelectorAll("[data-retry]")) node.remove();
+  const notes = [...answer.node.querySelectorAll(".turn-note")];
+  const fresh = document.importNode(kept, true);
+  if (notes.length && !fresh.querySelector(".turn-note")) fresh.querySelector(".prose").after(...notes);
+  answer.node.replaceWith(fresh);
+  reveal(fresh);
+}
+
+/* Take the last question back and ask it again, with what is picked now. */
+async function retry() {
+  if (running) return;
+  const id = form.elements.conversation_id.value;
+  const response = await fetch(`${root.dataset.conversationUrl.replace("CONVERSATION", id)}retry/`, {
+    method: "POST",
+    headers: { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
+  });
+  const { question } = await response.json();
+  if (!question) return;
+  const turns = [...log.querySelectorAll(".turn")];
+  const from = turns.map((turn) => turn.classList.contains("turn-user")).lastIndexOf(true);
+  for (const turn of turns.slice(from)) turn.remove();
+  ask(question);
 }
 
 /* The cited lines beside the chat; on narrow screens the link just opens. */
@@ -258,6 +294,7 @@ root.addEventListener("click", (event) => {
     openSource(citation.href);
   }
   if (event.target.closest("[data-source-close]")) closeSource();
+  if (event.target.closest("[data-retry]")) retry();
   const idea = event.target.closest("[data-idea]");
   if (idea) {
     input.value = idea.textContent;

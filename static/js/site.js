@@ -23,6 +23,7 @@ export async function copyText(text) {
 }
 
 function textFor(button) {
+  if (button.dataset.copyValue) return button.dataset.copyValue;
   const target = button.dataset.copy
     ? document.getElementById(button.dataset.copy)
     : button.closest(".code")?.querySelector("code");
@@ -53,7 +54,7 @@ function switchTheme() {
 
 /* Buttons that only work with JavaScript are hidden until it runs. */
 export function reveal(root) {
-  for (const node of root.querySelectorAll("[data-copy][hidden], [data-theme-toggle][hidden]")) {
+  for (const node of root.querySelectorAll("[data-copy][hidden], [data-theme-toggle][hidden], [data-retry][hidden]")) {
     node.hidden = false;
   }
 }
