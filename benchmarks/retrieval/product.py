@@ -38,8 +38,7 @@ def scratch_user() -> Iterator[User]:
     try:
         yield user
     finally:
-        for workspace in Workspace.objects.for_user(user):
-            get_store().drop(workspace.pk)
+        forget(user)
         close_store()
         user.delete()
 
@@ -85,6 +84,13 @@ def put_files(
     workspace.generation = workspace.last_generation = 1
     workspace.save(update_fields=["generation", "last_generation"])
     return workspace
+
+
+def forget(user: User) -> None:
+    """Remove the user's workspaces: a tier holds only so many."""
+    for workspace in Workspace.objects.for_user(user):
+        get_store().drop(workspace.pk)
+        workspace.delete()
 
 
 def _points(

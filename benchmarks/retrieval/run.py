@@ -11,7 +11,7 @@ import numpy as np
 from accounts.models import User
 from benchmarks.retrieval.baselines import Baselines, Ranking
 from benchmarks.retrieval.metrics import NAMES, Scores, difference, judge, table
-from benchmarks.retrieval.product import product, put_files, scratch_user
+from benchmarks.retrieval.product import forget, product, put_files, scratch_user
 from benchmarks.retrieval.queries import queries_of
 from benchmarks.retrieval.repositories import REPOSITORIES, Repository, open_checkout
 from benchmarks.retrieval.vectors import VectorCache
@@ -72,6 +72,7 @@ class Run:
                 row = (repository.half, query.kind, f"{repository.name} {query.id}")
                 for name, design in designs.items():
                     self._scores[name][row] = judge(query, design(query.text))
+            forget(user)
 
     def _designs(
         self, user: User, name: str, files: dict[str, str]

@@ -21,7 +21,6 @@ import qdrant_edge as edge
 
 from workspaces.errors import VectorsUnavailable
 from workspaces.vectors.base import (
-    ANYWHERE,
     DENSE,
     EMBEDDING_DIM,
     FOREVER,
@@ -36,20 +35,31 @@ from workspaces.vectors.base import (
     payload_from,
     payload_to,
 )
+from workspaces.vectors.engine import (
+    BATCH,
+    INTEGER_INDEXES,
+    KEYWORD_INDEXES,
+    OVERSAMPLING,
+    QUANTILE,
+    SCROLL,
+    EngineStore,
+)
 
 _INDEXES = {
-    "since": edge.PayloadSchemaType.Integer,
-    "until": edge.PayloadSchemaType.Integer,
-    "language": edge.PayloadSchemaType.Keyword,
-    "path": edge.PayloadSchemaType.Keyword,
+    **dict.fromkeys(INTEGER_INDEXES, edge.PayloadSchemaType.Integer),
+    **dict.fromkeys(KEYWORD_INDEXES, edge.PayloadSchemaType.Keyword),
 }
-# A full scan of 20,000 points takes 5 ms and is exact; building a graph over them takes
-# 13 s of both cores. So the graph waits until a shard is larger than this.
-_GRAPH_FROM_KB = 300_000  # about 200,000 vectors
-_BATCH = 256
-_SCROLL = 1000
+# Segments of more than so many KB (13,000 vectors) are kept as int8 besides. Scanning
+# 100,000 of these takes a few ms, so that no graph is needed: building one takes both
+# cores for a minute, and its answers are not quite the exact ones.
+_QUANTISED_FROM_KB = 20_000
+_NO_GRAPH = edge.HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10**9)
+_OPTIMISE_FROM = 10_000  # points written since the last time, and a third of them all
 _VACUUM_FROM = 5000  # deleted points between two clean-ups of a shard
 _DROPPED = ".dropped-"
+_EXACTLY = edge.SearchParams(
+    quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+)
 
 
 @dataclass
@@ -59,12 +69,13 @@ class _Shard:
     engine: edge.EdgeShard
     users: int = 0
     used_at: float = field(default_factory=time.monotonic)
+    written: int = 0  # points since the engine last put its segments in order
     deleted: int = 0
     # One writer at a time: two would mix the parts of their batches.
     writing: threading.Lock = field(default_factory=threading.Lock)
 
 
-class EdgeStore:
+class EdgeStore(EngineStore[edge.Filter]):
     """Shards are opened on first use; the longest unused ones are closed."""
 
     def __init__(
@@ -90,16 +101,19 @@ class EdgeStore:
 
     def upsert(self, workspace_id: str, points: Sequence[Point]) -> None:
         with self._write(workspace_id) as shard:
-            for start in range(0, len(points), _BATCH):
-                batch = [_to_engine(p) for p in points[start : start + _BATCH]]
+            for start in range(0, len(points), BATCH):
+                batch = [_to_engine(p) for p in points[start : start + BATCH]]
                 shard.engine.update(edge.UpdateOperation.upsert_points(batch))
+            shard.written += len(points)
+            if shard.written >= _OPTIMISE_FROM:
+                _optimise_if_grown(shard)
 
     def set_until(self, workspace_id: str, ids: Sequence[str], until: int) -> None:
         with self._write(workspace_id) as shard:
-            for start in range(0, len(ids), _SCROLL):
+            for start in range(0, len(ids), SCROLL):
                 # By filter, since by id the engine refuses a batch with unknown ids.
                 known = edge.Filter(
-                    must=[edge.HasIdCondition(set(ids[start : start + _SCROLL]))]
+                    must=[edge.HasIdCondition(set(ids[start : start + SCROLL]))]
                 )
                 shard.engine.update(
                     edge.UpdateOperation.set_payload_by_filter(known, {"until": until})
@@ -107,54 +121,13 @@ class EdgeStore:
 
     def delete(self, workspace_id: str, ids: Sequence[str]) -> None:
         with self._write(workspace_id) as shard:
-            for start in range(0, len(ids), _SCROLL):
-                batch: list[int | UUID | str] = list(ids[start : start + _SCROLL])
+            for start in range(0, len(ids), SCROLL):
+                batch: list[int | UUID | str] = list(ids[start : start + SCROLL])
                 shard.engine.update(edge.UpdateOperation.delete_points(batch))
             shard.deleted += len(ids)
             if shard.deleted >= _VACUUM_FROM:
                 shard.engine.optimize()
                 shard.deleted = 0
-
-    def search_dense(
-        self,
-        workspace_id: str,
-        vector: Vector,
-        *,
-        generation: int,
-        limit: int,
-        where: PointFilter = ANYWHERE,
-    ) -> list[ScoredPoint]:
-        query = edge.Query.Nearest(vector.tolist(), using=DENSE)
-        return self._search(workspace_id, query, generation, limit, where)
-
-    def search_sparse(
-        self,
-        workspace_id: str,
-        vector: SparseVector,
-        *,
-        generation: int,
-        limit: int,
-        where: PointFilter = ANYWHERE,
-    ) -> list[ScoredPoint]:
-        if not vector.indices:
-            return []
-        terms = edge.SparseVector(vector.indices, vector.values)
-        query = edge.Query.Nearest(terms, using=SPARSE)
-        return self._search(workspace_id, query, generation, limit, where)
-
-    def scroll(self, workspace_id: str) -> Iterator[tuple[str, PointPayload]]:
-        return self._scroll(workspace_id, None)
-
-    def unsettled(
-        self, workspace_id: str, *, visible: int, building: int | None
-    ) -> Iterator[tuple[str, PointPayload]]:
-        return self._scroll(workspace_id, _unsettled(visible, building))
-
-    def of_paths(
-        self, workspace_id: str, paths: Sequence[str]
-    ) -> Iterator[tuple[str, PointPayload]]:
-        these = edge.FieldCondition("path", match=edge.MatchAny(any=list(paths)))
-        return self._scroll(workspace_id, edge.Filter(must=[these]))
 
     def _scroll(
         self, workspace_id: str, where: edge.Filter | None
@@ -163,7 +136,7 @@ class EdgeStore:
         while True:
             request = edge.ScrollRequest(
                 offset=offset,
-                limit=_SCROLL,
+                limit=SCROLL,
                 filter=where,
                 with_payload=True,
                 with_vector=False,
@@ -231,13 +204,12 @@ class EdgeStore:
             shutil.rmtree(path)
         building.rename(path)
 
-    def _search(
+    def _nearest(
         self,
         workspace_id: str,
-        query: edge.Query,
-        generation: int,
+        vector: Vector | SparseVector,
         limit: int,
-        where: PointFilter,
+        where: edge.Filter,
     ) -> list[ScoredPoint]:
         with self._read(workspace_id) as shard:
             if shard is None:
@@ -245,15 +217,41 @@ class EdgeStore:
             found = shard.engine.query(
                 edge.QueryRequest(
                     limit=limit,
-                    query=query,
-                    filter=_filter(generation, where),
+                    query=_query(vector),
+                    filter=where,
                     with_payload=True,
+                    params=_EXACTLY,
                 )
             )
         return [
             ScoredPoint(str(p.id), p.score, payload_from(p.payload or {}))
             for p in found
         ]
+
+    def _visible(self, generation: int, where: PointFilter) -> edge.Filter:
+        hidden: list[edge.ConditionType] = [
+            edge.FieldCondition("since", range=edge.RangeFloat(gt=generation)),
+            edge.FieldCondition("until", range=edge.RangeFloat(lte=generation)),
+        ]
+        wanted: list[edge.ConditionType] = []
+        if where.language:
+            match = edge.MatchValue(where.language)
+            wanted.append(edge.FieldCondition("language", match=match))
+        if where.paths:
+            any_path = edge.MatchAny(list(where.paths))
+            wanted.append(edge.FieldCondition("path", match=any_path))
+        return edge.Filter(must=wanted, must_not=hidden)
+
+    def _unsettled(self, visible: int, building: int | None) -> edge.Filter:
+        own: list[edge.ConditionType] = []
+        if building is not None:
+            own.append(_since(gte=building, lte=building))
+        doomed = edge.FieldCondition("until", range=edge.RangeFloat(lt=FOREVER))
+        return edge.Filter(should=[_since(gt=visible), doomed], must_not=own)
+
+    def _among(self, paths: Sequence[str]) -> edge.Filter:
+        these = edge.FieldCondition("path", match=edge.MatchAny(any=list(paths)))
+        return edge.Filter(must=[these])
 
     @contextmanager
     def _read(self, workspace_id: str) -> Iterator[_Shard | None]:
@@ -307,6 +305,20 @@ class EdgeStore:
                 surplus -= 1
 
 
+def _query(vector: Vector | SparseVector) -> edge.Query:
+    if isinstance(vector, SparseVector):
+        terms = edge.SparseVector(vector.indices, vector.values)
+        return edge.Query.Nearest(terms, using=SPARSE)
+    return edge.Query.Nearest(vector.tolist(), using=DENSE)
+
+
+def _optimise_if_grown(shard: _Shard) -> None:
+    """Put segments in order, less and less often as the shard grows."""
+    if shard.written * 3 >= shard.engine.count(edge.CountRequest(exact=False)):
+        shard.engine.optimize()
+        shard.written = 0
+
+
 def _close(shard: _Shard) -> None:
     with suppress(VectorsUnavailable), _engine_errors():
         shard.engine.flush()
@@ -317,13 +329,18 @@ def _config() -> edge.EdgeConfig:
     return edge.EdgeConfig(
         vectors={
             DENSE: edge.EdgeVectorParams(
-                size=EMBEDDING_DIM, distance=edge.Distance.Cosine
+                size=EMBEDDING_DIM,
+                distance=edge.Distance.Cosine,
+                hnsw_config=_NO_GRAPH,
+                quantization_config=edge.ScalarQuantizationConfig(
+                    edge.ScalarType.Int8, quantile=QUANTILE
+                ),
             )
         },
         sparse_vectors={
             SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)
         },
-        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=_GRAPH_FROM_KB),
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=_QUANTISED_FROM_KB),
     )
 
 
@@ -337,28 +354,6 @@ def _to_engine(point: Point) -> edge.Point:
         vectors,
         payload_to(point.payload),
     )
-
-
-def _filter(generation: int, where: PointFilter) -> edge.Filter:
-    must: list[edge.ConditionType] = [
-        edge.FieldCondition("since", range=edge.RangeFloat(lte=generation)),
-        edge.FieldCondition("until", range=edge.RangeFloat(gt=generation)),
-    ]
-    if where.language:
-        match = edge.MatchValue(where.language)
-        must.append(edge.FieldCondition("language", match=match))
-    if where.paths:
-        any_path = edge.MatchAny(list(where.paths))
-        must.append(edge.FieldCondition("path", match=any_path))
-    return edge.Filter(must=must)
-
-
-def _unsettled(visible: int, building: int | None) -> edge.Filter:
-    own: list[edge.ConditionType] = []
-    if building is not None:
-        own.append(_since(gte=building, lte=building))
-    doomed = edge.FieldCondition("until", range=edge.RangeFloat(lt=FOREVER))
-    return edge.Filter(should=[_since(gt=visible), doomed], must_not=own)
 
 
 def _since(

@@ -19,7 +19,6 @@ from qdrant_client.http.exceptions import (
 
 from workspaces.errors import VectorsUnavailable
 from workspaces.vectors.base import (
-    ANYWHERE,
     DENSE,
     EMBEDDING_DIM,
     FOREVER,
@@ -34,18 +33,35 @@ from workspaces.vectors.base import (
     payload_from,
     payload_to,
 )
+from workspaces.vectors.engine import (
+    BATCH,
+    INTEGER_INDEXES,
+    KEYWORD_INDEXES,
+    OVERSAMPLING,
+    QUANTILE,
+    SCROLL,
+    EngineStore,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _INDEXES = {
-    "since": models.PayloadSchemaType.INTEGER,
-    "until": models.PayloadSchemaType.INTEGER,
-    "language": models.PayloadSchemaType.KEYWORD,
-    "path": models.PayloadSchemaType.KEYWORD,
+    **dict.fromkeys(INTEGER_INDEXES, models.PayloadSchemaType.INTEGER),
+    **dict.fromkeys(KEYWORD_INDEXES, models.PayloadSchemaType.KEYWORD),
 }
-_BATCH = 256
-_SCROLL = 1000
+_QUANTISATION = models.ScalarQuantization(
+    scalar=models.ScalarQuantizationConfig(
+        type=models.ScalarType.INT8, quantile=QUANTILE, always_ram=True
+    )
+)
+# The server builds graphs as it sees fit; so wide a search finds what a scan would.
+_EXACTLY = models.SearchParams(
+    hnsw_ef=256,
+    quantization=models.QuantizationSearchParams(
+        rescore=True, oversampling=OVERSAMPLING
+    ),
+)
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 0.2
 
@@ -61,7 +77,7 @@ def connect(url: str, *, api_key: str, timeout_seconds: int) -> QdrantClient:
     )
 
 
-class ServerStore:
+class ServerStore(EngineStore[models.Filter]):
     """One collection per workspace. Every call may be repeated, so we retry."""
 
     def __init__(
@@ -89,8 +105,8 @@ class ServerStore:
 
     def upsert(self, workspace_id: str, points: Sequence[Point]) -> None:
         name = checked(workspace_id)
-        for start in range(0, len(points), _BATCH):
-            batch = [_to_engine(p) for p in points[start : start + _BATCH]]
+        for start in range(0, len(points), BATCH):
+            batch = [_to_engine(p) for p in points[start : start + BATCH]]
             self._call(self._client.upsert, name, batch, wait=True)
 
     def set_until(self, workspace_id: str, ids: Sequence[str], until: int) -> None:
@@ -108,48 +124,6 @@ class ServerStore:
             these = models.PointIdsList(points=batch)
             self._call(self._client.delete, name, these, wait=True)
 
-    def search_dense(
-        self,
-        workspace_id: str,
-        vector: Vector,
-        *,
-        generation: int,
-        limit: int,
-        where: PointFilter = ANYWHERE,
-    ) -> list[ScoredPoint]:
-        query = vector.tolist()
-        return self._search(workspace_id, query, DENSE, generation, limit, where)
-
-    def search_sparse(
-        self,
-        workspace_id: str,
-        vector: SparseVector,
-        *,
-        generation: int,
-        limit: int,
-        where: PointFilter = ANYWHERE,
-    ) -> list[ScoredPoint]:
-        if not vector.indices:
-            return []
-        query = models.SparseVector(indices=vector.indices, values=vector.values)
-        return self._search(workspace_id, query, SPARSE, generation, limit, where)
-
-    def scroll(self, workspace_id: str) -> Iterator[tuple[str, PointPayload]]:
-        return self._scroll(workspace_id, None)
-
-    def unsettled(
-        self, workspace_id: str, *, visible: int, building: int | None
-    ) -> Iterator[tuple[str, PointPayload]]:
-        return self._scroll(workspace_id, _unsettled(visible, building))
-
-    def of_paths(
-        self, workspace_id: str, paths: Sequence[str]
-    ) -> Iterator[tuple[str, PointPayload]]:
-        these = models.FieldCondition(
-            key="path", match=models.MatchAny(any=list(paths))
-        )
-        return self._scroll(workspace_id, models.Filter(must=[these]))
-
     def _scroll(
         self, workspace_id: str, where: models.Filter | None
     ) -> Iterator[tuple[str, PointPayload]]:
@@ -160,7 +134,7 @@ class ServerStore:
                 self._client.scroll,
                 name,
                 scroll_filter=where,
-                limit=_SCROLL,
+                limit=SCROLL,
                 offset=offset,
             )
             records, offset = page or ([], None)
@@ -194,7 +168,9 @@ class ServerStore:
                 name,
                 vectors_config={
                     DENSE: models.VectorParams(
-                        size=EMBEDDING_DIM, distance=models.Distance.COSINE
+                        size=EMBEDDING_DIM,
+                        distance=models.Distance.COSINE,
+                        quantization_config=_QUANTISATION,
                     )
                 },
                 sparse_vectors_config={
@@ -210,29 +186,62 @@ class ServerStore:
     def _index(self, name: str, key: str, kind: models.PayloadSchemaType) -> None:
         self._client.create_payload_index(name, key, field_schema=kind, wait=True)
 
-    def _search(
+    def _nearest(
         self,
         workspace_id: str,
-        query: list[float] | models.SparseVector,
-        using: str,
-        generation: int,
+        vector: Vector | SparseVector,
         limit: int,
-        where: PointFilter,
+        where: models.Filter,
     ) -> list[ScoredPoint]:
-        name = checked(workspace_id)
+        query: models.SparseVector | list[float]
+        if isinstance(vector, SparseVector):
+            using = SPARSE
+            query = models.SparseVector(indices=vector.indices, values=vector.values)
+        else:
+            using, query = DENSE, vector.tolist()
         found = self._unless_missing(
             self._client.query_points,
-            name,
+            checked(workspace_id),
             query=query,
             using=using,
             limit=limit,
-            query_filter=_filter(generation, where),
+            query_filter=where,
+            search_params=_EXACTLY if using == DENSE else None,
             with_payload=True,
         )
         return [
             ScoredPoint(str(p.id), p.score, payload_from(p.payload or {}))
             for p in (found.points if found else [])
         ]
+
+    def _visible(self, generation: int, where: PointFilter) -> models.Filter:
+        hidden: list[models.Condition] = [
+            models.FieldCondition(key="since", range=models.Range(gt=generation)),
+            models.FieldCondition(key="until", range=models.Range(lte=generation)),
+        ]
+        wanted: list[models.Condition] = []
+        if where.language:
+            match = models.MatchValue(value=where.language)
+            wanted.append(models.FieldCondition(key="language", match=match))
+        if where.paths:
+            wanted.append(_one_of(where.paths))
+        return models.Filter(must=wanted, must_not=hidden)
+
+    def _unsettled(self, visible: int, building: int | None) -> models.Filter:
+        own: list[models.Condition] = []
+        if building is not None:
+            match = models.MatchValue(value=building)
+            own = [models.FieldCondition(key="since", match=match)]
+        return models.Filter(
+            should=[
+                models.FieldCondition(key="since", range=models.Range(gt=visible)),
+                models.FieldCondition(key="until", range=models.Range(lt=FOREVER)),
+            ],
+            must_not=own,
+        )
+
+    def _among(self, paths: Sequence[str]) -> models.Filter:
+        return models.Filter(must=[_one_of(paths)])
 
     def _unless_missing(
         self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
@@ -279,8 +288,8 @@ def _once(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def _batches(ids: Sequence[str]) -> Iterator[list[models.ExtendedPointId]]:
-    for start in range(0, len(ids), _SCROLL):
-        yield list(ids[start : start + _SCROLL])
+    for start in range(0, len(ids), SCROLL):
+        yield list(ids[start : start + SCROLL])
 
 
 def _to_engine(point: Point) -> models.PointStruct:
@@ -297,29 +306,5 @@ def _to_engine(point: Point) -> models.PointStruct:
     )
 
 
-def _filter(generation: int, where: PointFilter) -> models.Filter:
-    must: list[models.Condition] = [
-        models.FieldCondition(key="since", range=models.Range(lte=generation)),
-        models.FieldCondition(key="until", range=models.Range(gt=generation)),
-    ]
-    if where.language:
-        match = models.MatchValue(value=where.language)
-        must.append(models.FieldCondition(key="language", match=match))
-    if where.paths:
-        any_path = models.MatchAny(any=list(where.paths))
-        must.append(models.FieldCondition(key="path", match=any_path))
-    return models.Filter(must=must)
-
-
-def _unsettled(visible: int, building: int | None) -> models.Filter:
-    own: list[models.Condition] = []
-    if building is not None:
-        match = models.MatchValue(value=building)
-        own = [models.FieldCondition(key="since", match=match)]
-    return models.Filter(
-        should=[
-            models.FieldCondition(key="since", range=models.Range(gt=visible)),
-            models.FieldCondition(key="until", range=models.Range(lt=FOREVER)),
-        ],
-        must_not=own,
-    )
+def _one_of(paths: Sequence[str]) -> models.FieldCondition:
+    return models.FieldCondition(key="path", match=models.MatchAny(any=list(paths)))
