@@ -27,6 +27,7 @@ PUBLIC = {
     *(".well-known/oauth-protected-resource",),
     ".well-known/oauth-protected-resource/mcp",
     *("api/v1/auth/token", "api/v1/auth/token/refresh", "api/v1/auth/token/revoke"),
+    "api/v1/hooks/git/<str:hook_id>",  # a signature is its credential
 }
 ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("api/v1/me", "api/v1/me/sessions", "api/v1/me/export", "api/v1/keys"),
@@ -56,6 +57,7 @@ OWNED = {  # the ids in the address belong to somebody
     *("api/v1/keys/<str:key_id>", "api/v1/keys/<str:key_id>/rotate"),
     *(_W, f"{_W}/sync", f"{_W}/sync/<str:sync_id>/files"),
     *(f"{_W}/sync/<str:sync_id>", f"{_W}/skipped", f"{_W}/preview"),
+    *(f"{_W}/import", f"{_W}/import/hook"),
     *(f"{_W}/sync/<str:sync_id>/commit", f"{_W}/archive", f"{_W}/files"),
     *(f"{_W}/files/<path:path>", f"{_W}/jobs", f"{_W}/jobs/<str:job_id>"),
     *(f"{_W}/jobs/<str:job_id>/events", f"{_W}/jobs/<str:job_id>/cancel"),
@@ -64,6 +66,7 @@ OWNED = {  # the ids in the address belong to somebody
     *("dashboard/keys/<str:key_id>/", "dashboard/keys/<str:key_id>/rotate/"),
     *("dashboard/keys/<str:key_id>/revoke/", "dashboard/connect/keys/<str:key_id>/"),
     *(f"{_D}/", f"{_D}/upload/", f"{_D}/rename/", f"{_D}/reindex/", f"{_D}/delete/"),
+    f"{_D}/rules/",
     *(f"{_D}/search/", f"{_D}/files/", f"{_D}/source/<path:path>/"),
     *(f"{_D}/jobs/<str:job_id>/", f"{_D}/jobs/<str:job_id>/cancel/"),
     *("dashboard/chat/<str:conversation_id>/",),

@@ -9,7 +9,13 @@ from aiassist.lib.errors import StorageExceeded
 from billing.models import Tier
 from billing.selectors import tier_of
 from workspaces.errors import BadArchive, PathRefused
-from workspaces.filters import GENERATED, says_generated, soft_refusal
+from workspaces.filters import (
+    GENERATED,
+    LFS_POINTER,
+    is_lfs_pointer,
+    says_generated,
+    soft_refusal,
+)
 from workspaces.indexing.languages import is_binary, language_of
 from workspaces.jobs import request_index
 from workspaces.leaving_out import (
@@ -147,6 +153,8 @@ def _take(entry: Entry, gathered: Gathered, tier: Tier) -> None:
         gathered.skips.add(path, reason or too_long(tier))
     elif is_binary(data):
         gathered.skips.add(path, "is binary")
+    elif is_lfs_pointer(data):
+        gathered.skips.add(path, LFS_POINTER)
     elif says_generated(data) and not verdict.named:
         gathered.skips.add(path, GENERATED)
     else:

@@ -74,6 +74,8 @@ _SAYS_GENERATED = re.compile(
     re.IGNORECASE,
 )
 _FIRST_BYTES = 1500
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_POINTER = "is kept in Git LFS: only a pointer to it is here"
 GENERATED = "is generated: its first lines say so"
 _LOCKS = frozenset(
     """
@@ -140,6 +142,11 @@ def soft_refusal(path: str) -> str:
     if ending in _BINARY_ENDINGS:
         return f"is binary by its name ({ending})"
     return ""
+
+
+def is_lfs_pointer(data: bytes) -> bool:
+    """Tell whether this stands for a file that Git LFS keeps elsewhere."""
+    return len(data) < 1024 and data.startswith(_LFS_POINTER)
 
 
 def says_generated(data: bytes) -> bool:

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from workspaces.erasing import erase_workspace
+from workspaces.git.importing import run_import, sweep_imports
 from workspaces.indexing.runner import run_next
 from workspaces.reconciling import reconcile, renew_outdated
 from workspaces.sweeping import sweep, tidy
@@ -13,6 +14,17 @@ from workspaces.vectors import get_store
 def index_task(job_id: str) -> None:
     """Give the next job in line a slice; `job_id` only says that one waits."""
     run_next(get_store)
+
+
+@shared_task(name="workspaces.fetch", acks_late=True)
+def fetch_task(workspace_id: str) -> None:
+    """Fetch the repository that the workspace follows, if somebody waits for it."""
+    run_import(workspace_id)
+
+
+@shared_task(name="workspaces.sweep_imports")
+def sweep_imports_task() -> None:
+    sweep_imports()
 
 
 @shared_task(name="workspaces.tidy", acks_late=True)

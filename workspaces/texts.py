@@ -1,7 +1,12 @@
 """From a file's bytes to the text that is indexed and shown, or a reason why not."""
 
 from aiassist.lib.errors import AppError
-from workspaces.filters import GENERATED, says_generated
+from workspaces.filters import (
+    GENERATED,
+    LFS_POINTER,
+    is_lfs_pointer,
+    says_generated,
+)
 from workspaces.indexing.languages import Undecodable, decode
 from workspaces.secrets import redact
 
@@ -52,6 +57,8 @@ def objection(data: bytes) -> str:
 
     Only `GENERATED` can be lifted by a workspace's rules.
     """
+    if is_lfs_pointer(data):
+        return LFS_POINTER
     if says_generated(data):
         return GENERATED
     try:

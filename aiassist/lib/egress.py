@@ -94,6 +94,24 @@ class Destination:
         return httpx2.URL(self.base_url.rstrip("/") + "/" + path.lstrip("/"))
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What an operator adds to the public Internet for user-given URLs.
+
+    A host named here (as `host:port`) may have a private address: a code host in the
+    operator's own network. `ca_file` holds the certificate of its authority.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    ca_file: str = ""
+
+    def holds(self, host: str, port: int) -> bool:
+        return f"{host.lower()}:{port}" in self.hosts
+
+
+NOBODY = Trust()
+
+
 class Answer:
     """An answer whose body is still arriving."""
 
@@ -174,19 +192,21 @@ async def open_url(
     content: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     caps: Caps | None = None,
+    trust: Trust = NOBODY,
 ) -> AsyncIterator[Answer]:
-    """Call a URL that a user gave: public addresses only.
+    """Call a URL that a user gave: public addresses only, and those of `trust`.
 
     Raises AddressRefused before anything is sent.
     """
-    request = _public_client().build_request(
-        method, checked_url(url), content=content, headers=dict(headers or {})
+    client = _public_client(trust)
+    request = client.build_request(
+        method, checked_url(url, trust), content=content, headers=dict(headers or {})
     )
-    async with _open(_public_client(), request, caps or Caps()) as answer:
+    async with _open(client, request, caps or Caps()) as answer:
         yield answer
 
 
-def checked_url(url: str) -> str:
+def checked_url(url: str, trust: Trust = NOBODY) -> str:
     """Return the URL if its form is harmless; raises AddressRefused.
 
     The addresses behind its name are checked when the connection is made.
@@ -202,11 +222,11 @@ def checked_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or "@" in parts.netloc:
         raise AddressRefused
     # Two parsers that disagree about the host are how a check is walked around.
-    if (
-        not host.isascii()
-        or parsed.raw_host.decode() != host
-        or not is_plain_host(host)
-    ):
+    if not host.isascii() or parsed.raw_host.decode() != host:
+        raise AddressRefused
+    if trust.holds(host, port or {"http": 80, "https": 443}[parts.scheme]):
+        return url
+    if not is_plain_host(host):
         raise AddressRefused
     if port is not None and port not in (80, 443) and port < 1024:
         raise AddressRefused
@@ -272,8 +292,9 @@ class _translated:
 class _PublicBackend(httpcore2.AsyncNetworkBackend):
     """Resolves, judges every address, and connects to one that was judged."""
 
-    def __init__(self) -> None:
+    def __init__(self, trust: Trust) -> None:
         self._inner = httpcore2.AnyIOBackend()
+        self._trust = trust
 
     async def connect_tcp(
         self,
@@ -284,8 +305,11 @@ class _PublicBackend(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         started = time.monotonic()
+        trusted = self._trust.holds(host, port)
+        if not trusted and not is_plain_host(host):
+            raise AddressRefused
         addresses = await _resolve(host, port, timeout or 5.0)
-        if not all_public(addresses):
+        if not trusted and not all_public(addresses):
             raise AddressRefused
         # A machine without IPv6 must still reach a name that has both; a name with
         # hundreds of addresses must not keep us busy.
@@ -326,8 +350,6 @@ class _PublicBackend(httpcore2.AsyncNetworkBackend):
 
 async def _resolve(host: str, port: int, timeout_seconds: float) -> list[str]:
     """Return every address of the host, as the system resolver says."""
-    if not is_plain_host(host):
-        raise AddressRefused
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -342,14 +364,14 @@ async def _resolve(host: str, port: int, timeout_seconds: float) -> list[str]:
 class _PublicTransport(httpx2.AsyncHTTPTransport):
     """The usual transport over a pool that connects to public addresses only."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, trust: Trust) -> None:
         super().__init__(verify=context, trust_env=False)
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
             max_connections=100,
             # A kept connection would outlive the check of its address.
             max_keepalive_connections=0,
-            network_backend=_PublicBackend(),
+            network_backend=_PublicBackend(trust),
         )
 
 
@@ -358,7 +380,7 @@ class _Clients:
     """One event loop's clients."""
 
     platform: httpx2.AsyncClient
-    public: httpx2.AsyncClient
+    public: dict[Trust, httpx2.AsyncClient] = field(default_factory=dict)
     closer: AsyncGenerator[None, None] | None = None
 
 
@@ -369,8 +391,11 @@ def _client() -> httpx2.AsyncClient:
     return _clients().platform
 
 
-def _public_client() -> httpx2.AsyncClient:
-    return _clients().public
+def _public_client(trust: Trust) -> httpx2.AsyncClient:
+    public = _clients().public
+    if trust not in public:
+        public[trust] = _build_public(trust)
+    return public[trust]
 
 
 def _clients() -> _Clients:
@@ -379,7 +404,7 @@ def _clients() -> _Clients:
     found = _by_loop.get(loop)
     if found is None:
         found = _by_loop[loop] = _build_clients()
-        found.closer = _close_with_loop(found.platform, found.public)
+        found.closer = _close_with_loop(found)
         _start(found.closer)
     return found
 
@@ -392,40 +417,46 @@ def _start(generator: AsyncGenerator[None, None]) -> None:
         return
 
 
-async def _close_with_loop(
-    *clients: httpx2.AsyncClient,
-) -> AsyncGenerator[None, None]:
+async def _close_with_loop(clients: _Clients) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        for client in clients:
+        for client in (clients.platform, *clients.public.values()):
             await client.aclose()
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _tls(ca_file: str = "") -> ssl.SSLContext:
     """Reading the certificates takes 20 ms and more, so loops share them."""
-    return httpx2.create_ssl_context(trust_env=False)
+    context = httpx2.create_ssl_context(trust_env=False)
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+_HEADERS = {"User-Agent": "aiassist", "Accept-Encoding": "identity"}
 
 
 def _build_clients() -> _Clients:
-    context = _tls()
-    headers = {"User-Agent": "aiassist", "Accept-Encoding": "identity"}
     limits = httpx2.Limits(
         max_connections=2000, max_keepalive_connections=200, keepalive_expiry=30.0
     )
-    platform = httpx2.AsyncClient(
-        transport=httpx2.AsyncHTTPTransport(
-            verify=context, trust_env=False, limits=limits
-        ),
-        headers=headers,
+    return _Clients(
+        httpx2.AsyncClient(
+            transport=httpx2.AsyncHTTPTransport(
+                verify=_tls(), trust_env=False, limits=limits
+            ),
+            headers=_HEADERS,
+            follow_redirects=False,
+            trust_env=False,
+        )
+    )
+
+
+def _build_public(trust: Trust) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(
+        transport=_PublicTransport(_tls(trust.ca_file), trust),
+        headers=_HEADERS,
         follow_redirects=False,
         trust_env=False,
     )
-    public = httpx2.AsyncClient(
-        transport=_PublicTransport(context),
-        headers=headers,
-        follow_redirects=False,
-        trust_env=False,
-    )
-    return _Clients(platform, public)

@@ -10,6 +10,7 @@ from aiassist.settings.auth import *  # noqa: F403
 from aiassist.settings.auth import SIGN_IN_ORIGINS
 from aiassist.settings.billing import *  # noqa: F403
 from aiassist.settings.celery import *  # noqa: F403
+from aiassist.settings.git import *  # noqa: F403
 from aiassist.settings.logging import LOGGING as LOGGING
 from aiassist.settings.providers import *  # noqa: F403
 from aiassist.settings.qdrant import *  # noqa: F403

@@ -45,6 +45,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 INDEX_LEASE_SECONDS = env.integer("INDEX_LEASE_SECONDS", 30, least=1, most=3600)
 # Periodic work; each app's tasks are named `app.verb`.
 CELERY_BEAT_SCHEDULE = {
+    "sweep git imports": {"task": "workspaces.sweep_imports", "schedule": 30.0},
     "sweep index jobs": {"task": "workspaces.sweep_jobs", "schedule": 15.0},
     "renew outdated indexes": {"task": "workspaces.renew_outdated", "schedule": 60.0},
     "reconcile vectors": {"task": "workspaces.reconcile", "schedule": 900.0},

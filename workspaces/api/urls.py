@@ -2,13 +2,18 @@
 
 from django.urls import path
 
-from workspaces.api import files, preview, views
+from workspaces.api import files, imports, preview, views
 
 _ONE = "workspaces/<str:workspace_id>"
 
 urlpatterns = [
     path("workspaces", views.WorkspacesView.as_view(), name="api-workspaces"),
     path(_ONE, views.WorkspaceView.as_view(), name="api-workspace"),
+    path(f"{_ONE}/import", imports.ImportView.as_view(), name="api-import"),
+    path(
+        f"{_ONE}/import/hook", imports.ImportHookView.as_view(), name="api-import-hook"
+    ),
+    path("hooks/git/<str:hook_id>", imports.PushView.as_view(), name="api-push"),
     path(f"{_ONE}/preview", preview.PreviewView.as_view(), name="api-preview"),
     path(f"{_ONE}/sync", files.SyncsView.as_view(), name="api-sync"),
     path(f"{_ONE}/sync/<str:sync_id>", files.SyncView.as_view(), name="api-sync-one"),
