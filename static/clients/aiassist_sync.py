@@ -1,0 +1,448 @@
+#!/usr/bin/env python3
+"""Sync a folder into an aiassist workspace. Needs Python 3.8 and nothing else.
+
+    export AIASSIST_URL=http://127.0.0.1:8000 AIASSIST_KEY=aia_...
+    python aiassist_sync.py ~/src/project --workspace workspace_...
+    python aiassist_sync.py ~/src/project --create project
+    python aiassist_sync.py ~/src/project --workspace workspace_... --preview
+
+Only what changed is sent, compressed and in parallel. What your ignore files and the
+service leave out is not sent at all. Stop it at any time and start it again: it goes
+on where it was.
+"""
+
+import argparse
+import concurrent.futures
+import gzip
+import hashlib
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+
+VERSION = "1"
+IGNORE_NAMES = (".gitignore", ".aiassistignore")
+# Never worth hashing; the service would leave them out as well.
+PRUNED = {
+    ".git", ".hg", ".svn", "node_modules", ".venv", "venv", "__pycache__", ".tox",
+    ".mypy_cache", ".pytest_cache", ".ruff_cache", ".gradle", ".terraform",
+}  # fmt: skip
+BATCH_BYTES = 2 * 1024 * 1024
+BATCH_FILES = 250
+HEAD_CHARS = 8000
+HEADS = 150
+TRIES = 6
+
+
+class Failed(Exception):
+    """Told to the user as it is."""
+
+
+class Refused(Failed):
+    def __init__(self, status, problem):
+        super().__init__(problem.get("detail") or "The service answered %d." % status)
+        self.status = status
+        self.code = problem.get("code", "")
+        self.problem = problem
+
+
+class Service:
+    """Calls the API; every thread keeps one connection."""
+
+    def __init__(self, url, key):
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Failed("--url must be an http:// or https:// address.")
+        self._parts = parts
+        self._key = key
+        self._local = threading.local()
+
+    def call(self, method, path, body=None, content_type="application/json"):
+        """Return the parsed answer; try again what may pass."""
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        packed = gzip.compress(body, 5) if body is not None else None
+        pause = 0.5
+        for attempt in range(1, TRIES + 1):
+            try:
+                status, headers, data = self._once(method, path, packed, content_type)
+            except (OSError, http.client.HTTPException) as error:
+                self._close()
+                if attempt == TRIES:
+                    raise Failed(f"Cannot reach the service: {error}") from error
+                time.sleep(pause)
+                pause *= 2
+                continue
+            if status < 300:
+                return json.loads(data) if data else None
+            try:
+                problem = json.loads(data)
+            except ValueError:
+                problem = {}
+            if status in (429, 502, 503, 504) and attempt < TRIES:
+                wait = headers.get("Retry-After", "")
+                time.sleep(min(float(wait), 60) if wait.isdigit() else pause)
+                pause *= 2
+                continue
+            raise Refused(status, problem)
+
+    def _once(self, method, path, packed, content_type):
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            kind = (
+                http.client.HTTPSConnection
+                if self._parts.scheme == "https"
+                else http.client.HTTPConnection
+            )
+            connection = kind(self._parts.hostname, self._parts.port, timeout=120)
+            self._local.connection = connection
+        headers = {
+            "Authorization": "Bearer " + self._key,
+            "Accept": "application/json",
+            "User-Agent": "aiassist-sync/" + VERSION,
+        }
+        if packed is not None:
+            headers["Content-Type"] = content_type
+            headers["Content-Encoding"] = "gzip"
+        connection.request(
+            method, self._parts.path.rstrip("/") + "/api/v1" + path, packed, headers
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+    def _close(self):
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
+
+
+def listed(folder):
+    """Return the folder's files as relative paths with '/'."""
+    tracked = listed_by_git(folder)
+    if tracked is not None:
+        return tracked
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in PRUNED)
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                found.append(os.path.relpath(path, folder).replace(os.sep, "/"))
+    return found
+
+
+def listed_by_git(folder):
+    """Return what git tracks or would track; None outside of a work tree."""
+    try:
+        asked = subprocess.run(
+            ["git", "-C", folder, "ls-files", "-z", "-co", "--exclude-standard"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+    except OSError:
+        return None
+    if asked.returncode:
+        return None
+    paths = (os.fsdecode(raw) for raw in asked.stdout.split(b"\0") if raw)
+    return sorted({p for p in paths if is_file(folder, p)})
+
+
+def is_file(folder, path):
+    whole = os.path.join(folder, path)
+    return os.path.isfile(whole) and not os.path.islink(whole)
+
+
+def sendable(path):
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\\" not in path
+
+
+def read(folder, path):
+    with open(os.path.join(folder, path), "rb") as file:
+        return file.read()
+
+
+def digest(folder, path):
+    found = hashlib.sha256()
+    with open(os.path.join(folder, path), "rb") as file:
+        for piece in iter(lambda: file.read(1024 * 1024), b""):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def hashed(folder, paths, pool):
+    """Return path: SHA-256; what cannot be read is told and left out."""
+    manifest = {}
+    futures = {path: pool.submit(digest, folder, path) for path in paths}
+    for path, future in futures.items():
+        try:
+            manifest[path] = future.result()
+        except OSError as error:
+            say(f"left out: {path} ({error.strerror})")
+    return manifest
+
+
+def ignore_texts(folder, paths):
+    texts = {}
+    for path in paths:
+        if path.rpartition("/")[2] in IGNORE_NAMES:
+            try:
+                texts[path] = read(folder, path)[:200000].decode("utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue
+    return texts
+
+
+def batches(folder, paths):
+    """Cut the paths into groups that make requests of a good size."""
+    batch, held = [], 0
+    for path in paths:
+        try:
+            size = os.path.getsize(os.path.join(folder, path))
+        except OSError:
+            size = 0
+        if batch and (held + size > BATCH_BYTES or len(batch) >= BATCH_FILES):
+            yield batch
+            batch, held = [], 0
+        batch.append(path)
+        held += size
+    if batch:
+        yield batch
+
+
+def multipart(folder, paths):
+    boundary = "aiassist" + os.urandom(12).hex()
+    pieces = []
+    for path in paths:
+        name = path.replace('"', "%22")
+        head = (
+            f"--{boundary}\r\n"
+            f'Content-Disposition: form-data; name="{name}"; filename="f"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        pieces += [head.encode(), read(folder, path), b"\r\n"]
+    pieces.append((f"--{boundary}--\r\n").encode())
+    return b"".join(pieces), "multipart/form-data; boundary=" + boundary
+
+
+def upload(service, address, sync_id, folder, paths):
+    """Send one batch; a name that a form cannot carry goes alone."""
+    plain = [path for path in paths if '"' not in path and path.isprintable()]
+    if plain:
+        body, content_type = multipart(folder, plain)
+        service.call("POST", f"{address}/sync/{sync_id}/files", body, content_type)
+    for path in set(paths) - set(plain):
+        service.call(
+            "PUT",
+            f"{address}/files/{urllib.parse.quote(path)}",
+            read(folder, path),
+            "application/octet-stream",
+        )
+    return len(paths)
+
+
+def sync(service, workspace, folder, delete_missing, pool):
+    """Bring the workspace up to the folder; return the index job."""
+    address = "/workspaces/" + workspace
+    for _ in range(3):
+        paths = [path for path in listed(folder) if sendable(path)]
+        manifest = hashed(folder, paths, pool)
+        plan = service.call(
+            "POST",
+            address + "/sync",
+            {
+                "files": manifest,
+                "delete_missing": delete_missing,
+                "ignore_files": ignore_texts(folder, manifest),
+            },
+        )
+        say(
+            "%d files: %d to send, %d unchanged, %d to delete, %d left out"
+            % (
+                len(manifest),
+                len(plan["missing"]),
+                plan["unchanged"],
+                plan["deleted"],
+                plan["n_skipped"],
+            )
+        )
+        tell_skipped(plan)
+        try:
+            send_missing(service, address, plan, folder, pool)
+            return service.call(
+                "POST", "{}/sync/{}/commit".format(address, plan["sync_id"])
+            )
+        except (Refused, FileNotFoundError) as error:
+            if isinstance(error, Refused) and error.code not in (
+                "content_mismatch",
+                "incomplete_sync",
+                "sync_closed",
+            ):
+                raise
+            say("files changed meanwhile; once more")
+    raise Failed("The folder keeps changing. Try again when it rests.")
+
+
+def send_missing(service, address, plan, folder, pool):
+    missing, sent = plan["missing"], 0
+    total = len(missing)
+    while missing:
+        futures = [
+            pool.submit(upload, service, address, plan["sync_id"], folder, batch)
+            for batch in batches(folder, missing)
+        ]
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                sent += future.result()
+                progress("sent %d of %d" % (sent, total))
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        # An ignore file that has come now may ask for more.
+        state = service.call("GET", "{}/sync/{}".format(address, plan["sync_id"]))
+        missing = state["missing"]
+        total += len(missing)
+
+
+def wait(service, workspace, job):
+    """Follow the job to its end; return whether it went well."""
+    address = "/workspaces/{}/jobs/{}".format(workspace, job["id"])
+    while job["state"] in ("queued", "running"):
+        progress("indexing: %d of %d files" % (job["files_done"], job["files_total"]))
+        time.sleep(0.5)
+        job = service.call("GET", address)
+    say(
+        "%s: %d files, %d chunks%s"
+        % (
+            job["state"],
+            job["files_done"],
+            job["chunks"],
+            ". " + job["error"] if job["error"] else "",
+        )
+    )
+    return job["state"] == "succeeded"
+
+
+def preview(service, workspace, folder):
+    """Show what a sync would do; nothing is sent but names, sizes and some heads."""
+    paths = [path for path in listed(folder) if sendable(path)]
+    step = max(1, len(paths) // HEADS)
+    files = {}
+    for number, path in enumerate(paths):
+        try:
+            files[path] = {"size": os.path.getsize(os.path.join(folder, path))}
+            # Never of a file that may hold secrets.
+            if number % step == 0 and not is_private(path):
+                with open(os.path.join(folder, path), "rb") as file:
+                    head = file.read(HEAD_CHARS).decode("utf-8", "ignore")
+                files[path]["head"] = head
+        except OSError:
+            continue
+    found = service.call(
+        "POST",
+        f"/workspaces/{workspace}/preview",
+        {"files": files, "ignore_files": ignore_texts(folder, files)},
+    )
+    estimate, fit = found["estimate"], found["fit"]
+    say("%d files, %d bytes" % (found["files"], found["bytes"]))
+    for language, share in sorted(
+        found["languages"].items(), key=lambda item: -item[1]["chunks"]
+    ):
+        say(
+            "  %-14s %6d files %8d chunks" % (language, share["files"], share["chunks"])
+        )
+    tell_skipped(found)
+    say(
+        "about %d chunks, %d of them new, in about %.0f s"
+        % (estimate["chunks"], estimate["new_chunks"], estimate["seconds"])
+    )
+    for broken in fit["breaks"]:
+        say("does not fit: " + broken["detail"])
+    return bool(fit["fits"])
+
+
+def is_private(path):
+    name = path.rpartition("/")[2].lower()
+    return name.startswith((".env", "id_")) or name.endswith((".pem", ".key", ".env"))
+
+
+def tell_skipped(answer):
+    for reason in answer["skipped_reasons"][:10]:
+        say("  left out: %6d  %s" % (reason["count"], reason["reason"]))
+
+
+def say(text):
+    sys.stderr.write(("\r\x1b[K" if sys.stderr.isatty() else "") + text + "\n")
+
+
+def progress(text):
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K" + text)
+        sys.stderr.flush()
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(
+        description="Sync a folder into an aiassist workspace."
+    )
+    parser.add_argument("folder")
+    parser.add_argument("--url", default=os.environ.get("AIASSIST_URL", ""))
+    parser.add_argument("--workspace", default=os.environ.get("AIASSIST_WORKSPACE", ""))
+    parser.add_argument("--create", metavar="NAME", help="make a new workspace first")
+    parser.add_argument("--preview", action="store_true", help="only say what would be")
+    parser.add_argument("--keep", action="store_true", help="delete nothing there")
+    parser.add_argument(
+        "--no-wait", action="store_true", help="do not wait for the index"
+    )
+    parser.add_argument("--jobs", type=int, default=4, help="parallel uploads")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    options = arguments(argv)
+    # Not an argument: other users of the machine could read it.
+    key = os.environ.get("AIASSIST_KEY", "")
+    try:
+        if not key or not options.url:
+            raise Failed("Set AIASSIST_KEY, and AIASSIST_URL or --url.")
+        folder = os.path.abspath(options.folder)
+        if not os.path.isdir(folder):
+            raise Failed(f"There is no folder {folder}.")
+        service = Service(options.url, key)
+        workspace = options.workspace
+        if options.create:
+            workspace = service.call("POST", "/workspaces", {"name": options.create})[
+                "id"
+            ]
+            say("created " + workspace)
+        if not workspace:
+            raise Failed("Name the workspace: --workspace ID or --create NAME.")
+        if options.preview:
+            return 0 if preview(service, workspace, folder) else 1
+        with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
+            job = sync(service, workspace, folder, not options.keep, pool)
+        sys.stdout.write(json.dumps({"workspace": workspace, "job": job["id"]}) + "\n")
+        sys.stdout.flush()
+        if options.no_wait:
+            return 0
+        return 0 if wait(service, workspace, job) else 1
+    except Failed as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("stopped; start it again to go on")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
