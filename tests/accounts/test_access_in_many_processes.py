@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx2
@@ -17,10 +18,14 @@ import pytest
 from accounts import tokens
 from accounts.erasure import delete_user
 from accounts.models import User
+from billing.models import Tier
+from billing.subscriptions import change_tier
+from tests.fakes.providers import HOLD, FakeProvider, Script, openai_stream
 from tests.support.people import Person
 from tests.support.ports import free_port, listens, wait_for
 from tests.support.processes import Process, django_env, python
 from tests.support.redis import RedisServer
+from workspaces.jobs import request_rebuild
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 
@@ -37,7 +42,13 @@ class Webs:
     def __init__(self, folder: Path) -> None:
         self.redis = RedisServer().start()
         self.ports = [free_port() for _ in range(N_PROCESSES)]
-        env = django_env(REDIS_URL=self.redis.url, OLLAMA_URL="http://127.0.0.1:9")
+        self.provider = FakeProvider().start()
+        env = django_env(
+            REDIS_URL=self.redis.url,
+            OLLAMA_URL="http://127.0.0.1:9",
+            OPENAI_API_KEY="sk-of-nobody",
+            OPENAI_BASE_URL=f"{self.provider.url}/openai/v1",
+        )
         self.processes = [
             Process(
                 python("-m", "uvicorn", "aiassist.asgi:application")
@@ -59,6 +70,7 @@ class Webs:
         self.client.close()
         for process in self.processes:
             process.kill()
+        self.provider.stop()
         self.redis.stop()
 
     def statuses(self, key: str) -> list[int]:
@@ -75,6 +87,16 @@ class Webs:
 
         asked = [self.pool.submit(d, p) for p in self.ports for d in (plain, metered)]
         return [answer.result().status_code for answer in asked]
+
+    def until_cut(self, method: str, path: str, began: Event, **options: Any) -> float:
+        """Read a stream of the last process to its end; return when that was."""
+        url = f"http://127.0.0.1:{self.ports[-1]}{path}"
+        with self.client.stream(method, url, **options) as answer:
+            assert answer.status_code == 200
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    began.set()
+        return time.monotonic()
 
     def revoke(self, person: Person, bearer: str) -> None:
         url = f"http://127.0.0.1:{self.ports[0]}/api/v1/keys/{person.api_key.pk}"
@@ -147,6 +169,10 @@ def test_u8_a_redis_that_missed_the_revocation_lets_nobody_in(webs: Webs, warm: 
     assert_it_stays_out(webs, warm.key, ended)
 
 
+def downgrade(user: User) -> None:
+    change_tier(user, Tier.objects.get(pk="free"), actor=None)
+
+
 def disable(user: User) -> None:
     User.objects.filter(pk=user.pk).update(is_active=False)
 
@@ -162,3 +188,43 @@ def test_t10_a_disabled_or_deleted_user_is_out_in_every_process(
     end(warm.user)
 
     assert_it_stays_out(webs, warm.key, time.monotonic())
+
+
+@pytest.mark.parametrize("end", [disable, delete, downgrade])
+def test_t10_what_is_open_in_another_process_is_cut_within_five_seconds(
+    webs: Webs, alice: Person, end: Callable[[User], None]
+):
+    """Chats by key and token, progress of a job by key and session; then all doors."""
+    change_tier(alice.user, Tier.objects.get(pk="pro"), actor=None)
+    alice.user.refresh_from_db()
+    stalled = openai_stream("Some", finish="", usage=None, done=False).steps
+    webs.provider.will(Script([*stalled, HOLD]), Script([*stalled, HOLD]))
+    job = request_rebuild(workspace=alice.workspace)
+    events = f"/api/v1/workspaces/{alice.workspace.pk}/jobs/{job.pk}/events"
+    by_key: dict[str, Any] = {"headers": {"X-API-Key": alice.key}}
+    token = tokens.sign_in(alice.user).access
+    by_token: dict[str, Any] = {"headers": {"Authorization": f"Bearer {token}"}}
+    session = alice.web.cookies["sessionid"].value
+    by_session: dict[str, Any] = {"headers": {"Cookie": f"sessionid={session}"}}
+    ask = {"json": {"message": "What is 1?", "stream": True}}
+    opened: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/api/v1/assistant/chat", {**by_key, **ask}),
+        ("POST", "/api/v1/assistant/chat", {**by_token, **ask}),
+        ("GET", events, by_key),
+        ("GET", events, by_session),
+    ]
+    began = [Event() for _ in opened]
+    streams = [
+        webs.pool.submit(webs.until_cut, method, path, started, **options)
+        for (method, path, options), started in zip(opened, began, strict=True)
+    ]
+    assert all(started.wait(10) for started in began)
+
+    end(alice.user)
+    ended = time.monotonic()
+
+    assert max(cut.result(15) for cut in streams) - ended <= 5
+    for port in webs.ports:
+        me = f"http://127.0.0.1:{port}/api/v1/me"
+        for credential in (by_token, by_session):
+            assert webs.client.get(me, **credential).status_code == 401
