@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Max, Min
 
 from aiassist.lib.clock import now
 from aiassist.lib.errors import AppError
@@ -49,22 +49,33 @@ def run_next(get_store: Callable[[], VectorStore], step: Step = nothing) -> bool
 
 def next_job() -> IndexJob | None:
     """Return the oldest runnable job of the user who was served longest ago."""
-    runnable = IndexJob.objects.runnable(now()).defer("manifest").order_by()
     # What somebody waits for goes before what we renew on our own account.
-    return _next_of(runnable.filter(background=False)) or _next_of(
-        runnable.filter(background=True)
-    )
+    return _next_of(background=False) or _next_of(background=True)
 
 
-def _next_of(runnable: QuerySet[IndexJob]) -> IndexJob | None:
+def _next_of(*, background: bool) -> IndexJob | None:
+    """Ask per user, so that a user's thousand jobs cost no more than one."""
+    moment = now()
+    runnable = IndexJob.objects.runnable(moment).filter(background=background)
+    for user_id in _in_turn(moment, background=background):
+        # By creation alone: of two jobs of a workspace only one is runnable.
+        own = runnable.filter(user_id=user_id).defer("manifest")
+        if (job := own.order_by("created_at", "pk").first()) is not None:
+            return job
+    return None
+
+
+def _in_turn(moment: datetime, *, background: bool) -> list[str]:
+    """Return the users with work that is due, the longest waiting first."""
     waiting = dict(
-        runnable.values("user_id")
+        IndexJob.objects.due(moment)
+        .filter(background=background)
+        .order_by()
+        .values("user_id")
         .annotate(first=Min("created_at"))
         .order_by("first")
         .values_list("user_id", "first")[:_MOST_USERS]
     )
-    if not waiting:
-        return None
     served = dict(
         IndexJob.objects.filter(user_id__in=waiting)
         .order_by()
@@ -72,9 +83,7 @@ def _next_of(runnable: QuerySet[IndexJob]) -> IndexJob | None:
         .annotate(last=Max("heartbeat_at"))
         .values_list("user_id", "last")
     )
-    turn = min(waiting, key=lambda u: (served.get(u) or _EPOCH, waiting[u], u))
-    # By creation alone: of two jobs of a workspace only one is runnable.
-    return runnable.filter(user_id=turn).order_by("created_at", "pk").first()
+    return sorted(waiting, key=lambda u: (served.get(u) or _EPOCH, waiting[u], u))
 
 
 def run_slice(
@@ -217,10 +226,15 @@ def _put_off(job_id: str, error: str, *, blame: bool) -> None:
 
 
 def _others_wait(job: IndexJob) -> bool:
-    others = IndexJob.objects.runnable(now()).exclude(pk=job.pk)
-    if job.background:
-        return others.exists()
-    return others.exclude(user_id=job.user_id).filter(background=False).exists()
+    moment = now()
+    runnable = IndexJob.objects.runnable(moment).exclude(pk=job.pk)
+    if job.background and runnable.filter(background=False).exists():
+        return True
+    return any(
+        runnable.filter(user_id=user_id, background=job.background).exists()
+        for user_id in _in_turn(moment, background=job.background)
+        if user_id != job.user_id
+    )
 
 
 def _leave_nothing_behind(

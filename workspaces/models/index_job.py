@@ -52,14 +52,18 @@ class IndexJobQuerySet(models.QuerySet["IndexJob"]):
         """Finished, but the points that they leave behind may still be there."""
         return self.filter(state__in=FINAL_STATES, cleaned_at=None)
 
+    def due(self, moment: datetime) -> Self:
+        """Active, and not put off; another job or worker may be in the way."""
+        return self.active().filter(
+            Q(not_before=None) | Q(not_before__lte=moment), fetching=False
+        )
+
     def runnable(self, moment: datetime) -> Self:
         """Those that a worker may take now: due, and nobody holds the workspace."""
         running = IndexJob.objects.running().filter(
             workspace=models.OuterRef("workspace")
         )
-        return self.filter(
-            Q(fetching=False),
-            Q(not_before=None) | Q(not_before__lte=moment),
+        return self.due(moment).filter(
             Q(workspace__lease_until=None) | Q(workspace__lease_until__lt=moment),
             Q(state=JobState.RUNNING)
             | Q(state=JobState.QUEUED) & ~models.Exists(running),
@@ -127,6 +131,11 @@ class IndexJob(models.Model):
         indexes = [
             models.Index(fields=["workspace", "-created_at"], name="job_of_workspace"),
             models.Index(fields=["user", "heartbeat_at"], name="job_turn_of_user"),
+            models.Index(
+                fields=["user", "created_at"],
+                name="job_active_of_user",
+                condition=Q(state__in=["queued", "running"]),
+            ),
             models.Index(
                 fields=["created_at"],
                 name="job_active",
