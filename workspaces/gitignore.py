@@ -75,10 +75,12 @@ class _File:
         if self._rules:
             self._set.Compile()
 
+    @property
+    def has_rules(self) -> bool:
+        return bool(self._rules)
+
     def match(self, path: str, is_folder: bool) -> Match | None:
         """Return what the last line that fits says; `path` is relative."""
-        if not self._rules:
-            return None
         fitting = (
             index
             for index in self._set.Match(path) or ()
@@ -96,8 +98,11 @@ class IgnoreFiles:
 
     def __init__(self, files: Mapping[str, str]) -> None:
         """`files` maps an ignore file's path to its text."""
+        read = {path: _File(path, text) for path, text in files.items()}
         self._files = {
-            path.rpartition("/")[0]: _File(path, text) for path, text in files.items()
+            path.rpartition("/")[0]: file
+            for path, file in read.items()
+            if file.has_rules
         }
         self._folders: dict[str, Match | None] = {"": None}
 

@@ -277,14 +277,10 @@ def sync(service, workspace, folder, delete_missing, pool):
         )
         tell_skipped(plan)
         try:
-            send_missing(service, address, plan, folder, pool)
-            return service.call(
-                "POST", "{}/sync/{}/commit".format(address, plan["sync_id"])
-            )
+            return send_and_commit(service, address, plan, folder, pool)
         except (Refused, FileNotFoundError) as error:
             if isinstance(error, Refused) and error.code not in (
                 "content_mismatch",
-                "incomplete_sync",
                 "sync_closed",
             ):
                 raise
@@ -292,26 +288,35 @@ def sync(service, workspace, folder, delete_missing, pool):
     raise Failed("The folder keeps changing. Try again when it rests.")
 
 
-def send_missing(service, address, plan, folder, pool):
-    missing, sent = plan["missing"], 0
-    total = len(missing)
-    while missing:
-        futures = [
-            pool.submit(upload, service, address, plan["sync_id"], folder, batch)
-            for batch in batches(folder, missing)
-        ]
+def send_and_commit(service, address, plan, folder, pool):
+    one = f"{address}/sync/{plan['sync_id']}"
+    missing = plan["missing"]
+    for _ in range(3):
+        send(service, address, plan["sync_id"], folder, missing, pool)
         try:
-            for future in concurrent.futures.as_completed(futures):
-                sent += future.result()
-                progress("sent %d of %d" % (sent, total))
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
-        # An ignore file that has come now may ask for more.
-        state = service.call("GET", "{}/sync/{}".format(address, plan["sync_id"]))
-        missing = state["missing"]
-        total += len(missing)
+            return service.call("POST", one + "/commit")
+        except Refused as error:
+            if error.code != "incomplete_sync":
+                raise
+        # An ignore file that has come meanwhile asks for more.
+        missing = service.call("GET", one)["missing"]
+    raise Failed("The service keeps asking for more. Try again.")
+
+
+def send(service, address, sync_id, folder, missing, pool):
+    sent = 0
+    futures = [
+        pool.submit(upload, service, address, sync_id, folder, batch)
+        for batch in batches(folder, missing)
+    ]
+    try:
+        for future in concurrent.futures.as_completed(futures):
+            sent += future.result()
+            progress(f"sent {sent} of {len(missing)}")
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
 
 
 def wait(service, workspace, job):
