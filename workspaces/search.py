@@ -10,7 +10,7 @@ import numpy as np
 
 from workspaces.errors import VectorsUnavailable
 from workspaces.globs import glob_pattern
-from workspaces.indexing.embedding import embed_query
+from workspaces.indexing.embedding import embed_queries, embed_query
 from workspaces.indexing.keywords import query_terms
 from workspaces.models import Blob, SourceFile, Workspace
 from workspaces.questions import Kind, Question, read_question, without_asking
@@ -139,11 +139,11 @@ def _prepare(
 
 def meaning_of(question: Question) -> Vector:
     """Return the question's vector, half of it from what it asks about alone."""
-    whole = embed_query(question.text)
     subject = without_asking(question.text)
     if question.kind != Kind.WORDS or subject in ("", question.text):
-        return whole
-    both: Vector = whole + embed_query(subject)
+        return embed_query(question.text)
+    whole, part = embed_queries([question.text, subject])
+    both: Vector = whole + part
     length = float(np.linalg.norm(both))
     return both / np.float32(length) if length else whole
 
