@@ -9,10 +9,11 @@ from django.http import HttpRequest
 
 from accounts import audit
 from accounts.models import User
-from accounts.staff import StaffModelAdmin
+from accounts.staff import QuickPaginator, StaffModelAdmin
 from workspaces.errors import JobNotActive
 from workspaces.jobs import cancel_job, request_rebuild
 from workspaces.models import IndexJob, Tombstone, UserStorage, Workspace
+from workspaces.models.index_job import FINAL_STATES
 
 if TYPE_CHECKING:
     WorkspaceModelAdmin = admin.ModelAdmin[Workspace]
@@ -100,7 +101,23 @@ class IndexJobAdmin(_ReadOnly, IndexJobModelAdmin):
     list_select_related = ("user", "workspace")
     search_fields = ("id", "workspace__id", "user__email")
     exclude = ("manifest", "cursor", "skipped")
-    actions = ("cancel",)
+    actions = ("cancel", "retry")
+    show_full_result_count = False
+    paginator = QuickPaginator
+
+    @admin.action(
+        description="Index their workspaces again, where nothing runs",
+        permissions=["act"],
+    )
+    def retry(self, request: HttpRequest, queryset: QuerySet[IndexJob]) -> None:
+        """A job that is over stays as it is; its workspace gets a new one."""
+        over = queryset.filter(state__in=FINAL_STATES, workspace__deleted_at=None)
+        workspaces = {job.workspace_id: job for job in over.select_related("workspace")}
+        for job in workspaces.values():
+            with transaction.atomic():
+                request_rebuild(workspace=job.workspace)
+                _note(request, "index_job.retried", job.user_id, job)
+        self.message_user(request, f"{len(workspaces)} jobs wait.", messages.SUCCESS)
 
     @admin.action(description="Cancel the selected jobs", permissions=["act"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[IndexJob]) -> None:

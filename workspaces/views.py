@@ -25,13 +25,21 @@ from billing.selectors import tier_of
 from workspaces import files, jobs
 from workspaces.access import get_job, get_workspace
 from workspaces.archives import import_archive
-from workspaces.errors import JobNotActive
+from workspaces.errors import JobNotActive, VectorsUnavailable
+from workspaces.indexing.generations import model_of
 from workspaces.models import IndexJob, SourceFile, Workspace
 from workspaces.queries import validate_query
 from workspaces.search import Hit, SearchOutcome, search
-from workspaces.services import create_workspace, delete_workspace, rename_workspace
+from workspaces.services import (
+    change_workspace,
+    create_workspace,
+    delete_workspace,
+    rename_workspace,
+)
 from workspaces.texts import NotIndexable
-from workspaces.web_forms import DeleteForm, NameForm, SearchForm, UploadForm
+from workspaces.tree import children_of
+from workspaces.vectors import get_store
+from workspaces.web_forms import DeleteForm, NameForm, RulesForm, SearchForm, UploadForm
 
 FILES_PER_PAGE = 100
 LINES_PER_PAGE = 2000
@@ -123,6 +131,33 @@ def rename(request: HttpRequest, workspace_id: str) -> HttpResponse:
 
 
 @login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def rules(request: HttpRequest, workspace_id: str) -> HttpResponse:
+    """Change which files are kept; what is stored is judged anew at once."""
+    workspace = get_workspace(signed_in(request), workspace_id)
+    shown = {
+        "exclude": "\n".join(workspace.exclude),
+        "include": "\n".join(workspace.include),
+        "use_gitignore": workspace.use_gitignore,
+    }
+    form = RulesForm(request.POST or None, initial=shown)
+    if request.method == "POST" and form.is_valid():
+        try:
+            change_workspace(
+                workspace=workspace,
+                exclude=form.patterns("exclude"),
+                include=form.patterns("include"),
+                use_gitignore=form.cleaned_data["use_gitignore"],
+            )
+        except AppError as error:
+            add_error(form, error)
+        else:
+            messages.success(request, "The rules hold from now on.")
+            return redirect("workspaces:detail", workspace.pk)
+    return _page(request, "workspaces/rules.html", workspace, form=form)
+
+
+@login_required
 @require_POST
 def reindex(request: HttpRequest, workspace_id: str) -> HttpResponse:
     """Ask for an index that trusts nothing that is there."""
@@ -152,7 +187,14 @@ def job(request: HttpRequest, workspace_id: str, job_id: str) -> HttpResponse:
     found = get_job(workspace, job_id)
     if not _is_htmx(request):
         return redirect("workspaces:detail", workspace.pk)
-    context = {"workspace": workspace, "job": found, "polled": True}
+    context = {
+        "workspace": workspace,
+        "job": found,
+        "eta": jobs.eta_seconds(found),
+        "phase": jobs.phase_of(found),
+        "polled": True,
+        "health": _health(workspace) if found.is_over else None,
+    }
     return render(request, "workspaces/job.html", context)
 
 
@@ -174,6 +216,19 @@ def file_list(request: HttpRequest, workspace_id: str) -> HttpResponse:
     """List the files, or those whose path holds the words."""
     workspace = get_workspace(signed_in(request), workspace_id)
     words = request.GET.get("q", "").strip()[:200].replace("\x00", "")
+    folder = request.GET.get("dir", "").strip("/")[:1024].replace("\x00", "")
+    if not words and not _is_htmx(request):
+        children = children_of(workspace, folder)
+        if children:
+            return _page(
+                request,
+                "workspaces/files.html",
+                workspace,
+                tab="files",
+                folder=folder,
+                trail=_trail(folder),
+                children=children,
+            )
     found = SourceFile.objects.for_workspace(workspace).order_by("path")
     for word in words.split():
         found = found.filter(path__icontains=word)
@@ -300,8 +355,38 @@ def _show(
         tab="detail",
         form=form,
         job=job,
+        phase=jobs.phase_of(job) if job else "",
+        eta=jobs.eta_seconds(job) if job else None,
+        health=_health(workspace),
         tier=tier_of(signed_in(request)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the rows and the points of an index tell the same."""
+
+    rows: int  # passages in the database
+    points: int | None  # vectors in the vector database; None: it is away
+    model: str
+
+    @property
+    def agrees(self) -> bool:
+        return self.points == self.rows
+
+
+def _health(workspace: Workspace) -> Health:
+    try:
+        points = get_store().count(workspace.pk)
+    except VectorsUnavailable:
+        points = None
+    return Health(workspace.n_chunks, points, model_of(workspace.index_version))
+
+
+def _trail(folder: str) -> list[tuple[str, str]]:
+    """Return (name, path) of each folder down to this one."""
+    names = folder.split("/") if folder else []
+    return [(name, "/".join(names[: i + 1])) for i, name in enumerate(names)]
 
 
 def _page(

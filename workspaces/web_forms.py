@@ -36,6 +36,32 @@ class UploadForm(forms.Form):
     )
 
 
+class RulesForm(forms.Form):
+    """Which files the workspace keeps, beyond what every workspace leaves out."""
+
+    exclude = forms.CharField(
+        label="Leave out",
+        help_text="One pattern a line, as in .gitignore: “docs/”, “*.min.js”.",
+        required=False,
+        max_length=20_000,
+        widget=forms.Textarea(attrs={"rows": 5, "class": "mono"}),
+    )
+    include = forms.CharField(
+        label="Keep in any case",
+        help_text="These win over everything but the rule for secrets.",
+        required=False,
+        max_length=20_000,
+        widget=forms.Textarea(attrs={"rows": 5, "class": "mono"}),
+    )
+    use_gitignore = forms.BooleanField(
+        label="Leave out what the repository's .gitignore files name", required=False
+    )
+
+    def patterns(self, name: str) -> list[str]:
+        lines: str = self.cleaned_data[name]
+        return [line.strip() for line in lines.splitlines() if line.strip()]
+
+
 class SearchForm(forms.Form):
     """A search and its filters."""
 

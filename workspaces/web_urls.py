@@ -10,6 +10,7 @@ workspaces = [
     path("<str:workspace_id>/", views.detail, name="detail"),
     path("<str:workspace_id>/upload/", views.upload, name="upload"),
     path("<str:workspace_id>/rename/", views.rename, name="rename"),
+    path("<str:workspace_id>/rules/", views.rules, name="rules"),
     path("<str:workspace_id>/reindex/", views.reindex, name="reindex"),
     path("<str:workspace_id>/delete/", views.delete, name="delete"),
     path("<str:workspace_id>/search/", views.search_page, name="search"),

@@ -3,6 +3,7 @@
 import html
 import re
 import textwrap
+from datetime import datetime
 
 from django import template
 from django.template.defaultfilters import filesizeformat
@@ -81,6 +82,20 @@ def duration(milliseconds: int) -> str:
     if milliseconds < 1000:
         return f"{milliseconds}\u00a0ms"
     return f"{milliseconds / 1000:.3g}\u00a0s"
+
+
+@register.filter
+def moment(rfc3339: str) -> datetime:
+    """Return the moment that RFC 3339 text names."""
+    return datetime.fromisoformat(rfc3339)
+
+
+@register.filter
+def span(seconds: int) -> str:
+    """Return e.g. `40 seconds` or `3 minutes`: how long something still takes."""
+    if seconds < 90:
+        return f"{seconds} seconds"
+    return f"{round(seconds / 60)} minutes"
 
 
 @register.filter

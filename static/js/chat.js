@@ -245,12 +245,21 @@ async function settle(answer) {
 /* Take the last question back and ask it again, with what is picked now. */
 async function retry() {
   if (running) return;
+  const headers = {
+    "Content-Type": "application/json",
+    "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
+  };
+  // What a limit would refuse must not cost the answer that is there.
+  const wish = { method: "POST", headers, body: JSON.stringify({ feature: "basic_chat" }) };
+  const verdict = await (await fetch(root.dataset.checkUrl, wish)).json();
+  if (!verdict.allowed) {
+    const last = [...log.querySelectorAll(".turn-answer")].pop();
+    showProblem({ node: last, question: "" }, verdict.reasons[0]);
+    return;
+  }
   const id = form.elements.conversation_id.value;
-  const response = await fetch(`${root.dataset.conversationUrl.replace("CONVERSATION", id)}retry/`, {
-    method: "POST",
-    headers: { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
-  });
-  const { question } = await response.json();
+  const address = `${root.dataset.conversationUrl.replace("CONVERSATION", id)}retry/`;
+  const { question } = await (await fetch(address, { method: "POST", headers })).json();
   if (!question) return;
   const turns = [...log.querySelectorAll(".turn")];
   const from = turns.map((turn) => turn.classList.contains("turn-user")).lastIndexOf(true);

@@ -1,5 +1,6 @@
 /* The upload form with progress. Without this it is a plain form that works too. */
 
+import { filesOf, isWanted, pack } from "./folder.js";
 import { announce } from "./site.js";
 
 function megabytes(bytes) {
@@ -21,7 +22,7 @@ function errorsIn(html) {
   return [...errors].map((node) => node.textContent.trim()).join(" ");
 }
 
-function send(form) {
+function send(form, packed = null) {
   const progress = form.querySelector("[data-upload-progress]");
   const bar = progress.querySelector("progress");
   const text = progress.querySelector("[data-upload-text]");
@@ -52,7 +53,22 @@ function send(form) {
   form.querySelector("button[type=submit]").disabled = true;
   progress.hidden = false;
   announce("Uploading.");
-  request.send(new FormData(form));
+  const body = new FormData(form);
+  if (packed) body.set("file", packed, "folder.tar.gz");
+  request.send(body);
+}
+
+/* Pack what a folder holds, without its own name, and send that. */
+async function sendFolder(form, files) {
+  if (!files.length) {
+    fail(form, "This folder holds no file that could be indexed.");
+    return;
+  }
+  const progress = form.querySelector("[data-upload-progress]");
+  progress.hidden = false;
+  progress.querySelector("[data-upload-text]").textContent = `Packing ${files.length} files…`;
+  const inner = files.map(({ path, file }) => ({ path: path.slice(path.indexOf("/") + 1), file }));
+  send(form, await pack(inner));
 }
 
 for (const form of document.querySelectorAll("form[data-upload]")) {
@@ -67,9 +83,21 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
     form.classList.add("is-over");
   });
   form.addEventListener("dragleave", () => form.classList.remove("is-over"));
-  form.addEventListener("drop", (event) => {
+  form.addEventListener("drop", async (event) => {
     event.preventDefault();
     form.classList.remove("is-over");
-    if (event.dataTransfer.files.length) input.files = event.dataTransfer.files;
+    const items = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    if (items.some((entry) => entry.isDirectory)) {
+      sendFolder(form, await filesOf(items));
+    } else if (event.dataTransfer.files.length) {
+      input.files = event.dataTransfer.files;
+      send(form);
+    }
+  });
+  const folder = form.querySelector("#folder");
+  form.querySelector("[data-upload-folder]").hidden = !("CompressionStream" in window);
+  folder.addEventListener("change", () => {
+    const files = [...folder.files].map((file) => ({ path: file.webkitRelativePath, file }));
+    sendFolder(form, files.filter(({ path }) => isWanted(path)));
   });
 }

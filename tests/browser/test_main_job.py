@@ -14,9 +14,13 @@ PAGES = [
     *("/styleguide/", "/mailbox/", "/dashboard/", "/dashboard/keys/"),
     *("/dashboard/keys/new/", "/dashboard/usage/", "/dashboard/limits/"),
     *("/dashboard/settings/", "/accounts/email/", "/accounts/password/change/"),
-    *("/accounts/2fa/", "/accounts/sessions/", "/accounts/3rdparty/"),
+    *("/accounts/2fa/", "/accounts/2fa/webauthn/add/", "/accounts/3rdparty/"),
+    *("/dashboard/settings/sessions/", "/dashboard/settings/notifications/"),
+    *("/dashboard/connect/", "/dashboard/connect/vscode/", "/dashboard/why/"),
+    *("/dashboard/why/quota_exceeded/", "/dashboard/usage/?period=day"),
     *("/dashboard/workspaces/", "/dashboard/workspaces/new/", "/dashboard/chat/"),
-    *("workspace", "workspace search", "workspace files", "source", "conversation"),
+    *("workspace", "workspace search", "workspace files", "workspace rules"),
+    *("source", "conversation"),
 ]
 ENTRANCES = ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 TIMEOUT = 120_000  # the first index loads the model
@@ -56,10 +60,14 @@ def test_an_uploaded_archive_is_indexed_before_ones_eyes(member, archive: Path):
     # Nobody reloads the page: it follows the job by itself.
     expect(job.get_by_role("heading", name="Indexed")).to_be_visible(timeout=TIMEOUT)
     expect(job.locator("dd").first).to_contain_text("4 of 4")
+    # What else the page tells follows too.
+    expect(member.page.locator("#workspace-status")).to_have_text("Ready")
+    expect(member.page.locator("#workspace-facts")).to_contain_text("Complete")
     job.get_by_text("What was left out, and why").click()
     expect(job.locator("table")).to_contain_text(".env")
     member.addresses["workspace"] = member.page.url
     member.addresses["workspace files"] = f"{member.page.url}files/"
+    member.addresses["workspace rules"] = f"{member.page.url}rules/"
     member.addresses["source"] = f"{member.page.url}source/paths.py/?start=3&end=5"
     member.addresses["workspace search"] = f"{member.page.url}search/?q=path"
 
@@ -90,6 +98,55 @@ def test_an_answer_streams_and_its_citation_opens_the_lines(member):
     member.addresses["conversation"] = member.page.url
 
 
+def test_an_answer_is_asked_for_again_and_can_be_copied(member):
+    with member.page.expect_response("**/api/v1/assistant/chat"):
+        member.page.click("[data-retry]")
+
+    # The kept answer has taken the streamed one's place.
+    expect(member.page.locator("[data-copy-value]")).to_be_visible()
+    expect(member.page.locator(".turn-answer")).to_have_count(1)
+
+
+def test_a_search_is_walked_by_the_keyboard(member):
+    member.go(member.addresses["workspace search"])
+    member.page.keyboard.press("j")
+    first = member.page.evaluate("document.activeElement.closest('.hit') !== null")
+    member.page.keyboard.press("/")
+
+    assert first
+    expect(member.page.locator("#id_q")).to_be_focused()
+
+
+def test_a_folder_is_packed_and_indexed(member, tmp_path):
+    (tmp_path / "app" / "node_modules").mkdir(parents=True)
+    (tmp_path / "app" / "node_modules" / "x.js").write_text("left = 'behind'")
+    long = tmp_path / "app" / ("deep_" * 12) / ("deeper_" * 10)
+    long.mkdir(parents=True)
+    (long / "größe.py").write_text("size = 1\n")
+    (tmp_path / "app" / "main.py").write_text("print('hello')\n")
+    member.go("/dashboard/workspaces/new/")
+    member.submit(name="folder")
+    member.page.set_input_files("#folder", tmp_path / "app")
+
+    expect(member.page.locator("#workspace-status")).to_have_text(
+        "Ready", timeout=TIMEOUT
+    )
+    member.go(f"{member.page.url}files/")
+    expect(member.page.locator(".file-list li")).to_have_count(2)
+    member.page.click(".file-list li >> nth=0 >> a")
+    member.page.click(".file-list li >> nth=0 >> a")
+    expect(member.page.locator(".file-list")).to_contain_text("größe.py")
+
+
+def test_a_client_is_connected_and_its_first_call_is_seen(member):
+    member.go("/dashboard/connect/curl/")
+    member.page.click("text=Make the key and fill it in")
+    member.page.click("[data-test]")
+    expect(member.page.locator("[data-test-result]")).to_contain_text("It works")
+
+    expect(member.page.locator(".connect-seen")).to_contain_text("Connected")
+
+
 def test_a_conversation_is_there_again_after_a_reload(member):
     member.go(member.addresses["conversation"])
 
@@ -107,8 +164,8 @@ def test_the_theme_switches_and_stays(member):
     member.context.clear_cookies(name="theme")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+# Contrast hangs on the scheme and layout on the width: two pairs show all four.
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible_and_fits(member, path, scheme, width):
     page = member.page
