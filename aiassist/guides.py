@@ -1,7 +1,9 @@
 """The guides: `docs/` as the site shows it. A changed file shows at once."""
 
+import html
 import posixpath
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +18,20 @@ from aiassist.lib.markdown import Page, render_page
 
 # Folder, heading, slugs that come first in this order.
 SECTIONS = (
-    ("public", "Using aiassist", ("quickstart", "workspaces", "search-and-chat")),
-    ("developer", "Running and extending it", ("architecture", "configuration")),
+    (
+        "public",
+        "Using aiassist",
+        ("quickstart", "dashboard", "workspaces", "search-and-chat"),
+    ),
+    (
+        "developer",
+        "Running and extending it",
+        ("architecture", "configuration", "administration"),
+    ),
 )
 LEGAL = "legal"
+EXCERPT_CHARS = 180
+_HEADING = re.compile(r'<h[23] id="([^"]+)">.*?</h[23]>', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,16 @@ class Guide:
     slug: str
     url: str
     page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A guide that holds the words, and where."""
+
+    guide: Guide
+    url: str  # with the section's anchor
+    heading: str  # of the section; "": the page's beginning
+    excerpt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +76,45 @@ def get_guide(folder: str, slug: str) -> Guide:
     return Guide(slug=slug, url=_url(folder, slug), page=page)
 
 
-def search_guides(words: str) -> list[Guide]:
-    """Return the guides that hold every word, those with it in the title first."""
+def search_guides(words: str) -> list[Found]:
+    """Return the guides that hold every word, those with it in the title first.
+
+    Each leads to its first section that holds them all, and shows the place.
+    """
     wanted = words.lower().split()
     guides = [guide for section in all_sections() for guide in section.guides]
     found = [g for g in guides if all(w in _text(g) for w in wanted)]
-    return sorted(
-        found, key=lambda g: not any(w in g.page.title.lower() for w in wanted)
-    )
+    found.sort(key=lambda g: not any(w in g.page.title.lower() for w in wanted))
+    return [_place(guide, wanted) for guide in found]
+
+
+def _place(guide: Guide, wanted: list[str]) -> Found:
+    headings = {heading.anchor: heading.text for heading in guide.page.headings}
+    for anchor, text in _parts(guide.page.html):
+        told = f"{headings.get(anchor, '')} {text}".lower()
+        if anchor and all(word in told for word in wanted):
+            url = f"{guide.url}#{anchor}"
+            return Found(guide, url, headings.get(anchor, ""), _excerpt(text, wanted))
+    text = strip_tags(guide.page.html)
+    return Found(guide, guide.url, "", _excerpt(text, wanted))
+
+
+def _parts(page: str) -> Iterator[tuple[str, str]]:
+    """Yield (anchor, text) of each section, the text without its tags."""
+    pieces = _HEADING.split(page)
+    yield "", strip_tags(pieces[0])
+    for anchor, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+        yield anchor, html.unescape(strip_tags(piece))
+
+
+def _excerpt(text: str, wanted: list[str]) -> str:
+    """Return the words around the first one that was asked for."""
+    plain = " ".join(html.unescape(text).split())
+    at = min((i for w in wanted if (i := plain.lower().find(w)) >= 0), default=0)
+    start = max(0, plain.rfind(" ", 0, max(0, at - 60)) + 1) if at > 60 else 0
+    cut = plain[start : start + EXCERPT_CHARS]
+    before, after = "…" if start else "", "…" if start + len(cut) < len(plain) else ""
+    return f"{before}{cut}{after}"
 
 
 def _root() -> Path:

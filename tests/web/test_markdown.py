@@ -2,6 +2,7 @@
 
 import pytest
 
+from aiassist.guides import search_guides
 from aiassist.lib.highlight import highlight_source
 from aiassist.lib.markdown import render_message, render_page
 
@@ -47,3 +48,12 @@ def test_source_has_one_piece_of_html_for_each_line():
 
     assert len(lines) == text.count("\n")
     assert not any("<b>" in line for line in lines)
+
+
+def test_a_guide_is_found_at_the_section_that_holds_the_words(db):
+    found = search_guides("rotate key")
+    places = {each.url for each in search_guides("second factor superuser")}
+
+    assert all(each.excerpt for each in found)
+    assert "/guides/developer/administration/#who-gets-in" in places
+    assert search_guides("no-such-word-anywhere") == []

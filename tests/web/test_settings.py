@@ -129,3 +129,12 @@ def test_m1_a_passkey_counts_as_a_second_factor_for_tokens_too(alice):
         401,
         "second_factor_required",
     )
+
+
+def test_our_mails_say_who_where_and_what_to_do(db):
+    body = {"email": "new@example.test", "full_name": "New", "password1": PASSWORD}
+    Client().post("/accounts/signup/", body)
+    sent = mail.outbox[0]
+
+    assert sent.subject == "[aiassist] Confirm your e-mail address"
+    assert "Hello from" not in sent.body and "/accounts/confirm-email/" in sent.body
