@@ -3,6 +3,7 @@
 import os
 
 from django.core.asgi import get_asgi_application
+from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiassist.settings.production")
 
@@ -10,6 +11,11 @@ django_application = get_asgi_application()
 
 # The apps' own imports need Django to be set up.
 from assistant.asgi import EndStreamsOnStop  # noqa: E402
+from assistant.lean import LeanFaces  # noqa: E402
 from workspaces.asgi import UploadGate  # noqa: E402
 
-application = EndStreamsOnStop(UploadGate(django_application))
+# A process whose addresses cannot be loaded must not start, and no request should
+# wait while they are.
+_ = get_resolver().url_patterns
+
+application = EndStreamsOnStop(LeanFaces(UploadGate(django_application)))

@@ -30,13 +30,10 @@ def _answer(request: HttpRequest, status: int) -> HttpResponse:
     if request.path.startswith(("/api/", "/mcp")):
         return problem_page(request, status=status, code=code, detail=detail)
     if request.path.startswith("/v1/messages"):
-        kind = {404: "not_found_error", 500: "api_error", 503: "overloaded_error"}
-        error = {
-            "type": kind.get(status, "invalid_request_error"),
-            "message": detail,
-            "code": code,
-        }
-        return JsonResponse({"type": "error", "error": error}, status=status)
+        kinds = {404: "not_found_error", 500: "api_error", 503: "overloaded_error"}
+        kind = kinds.get(status, "invalid_request_error")
+        told = {"type": kind, "message": detail, "code": code}
+        return JsonResponse({"type": "error", "error": told}, status=status)
     if request.path.startswith(("/v1/", "/v1beta/")):
         kind = "invalid_request_error" if status < 500 else "server_error"
         error = {"message": detail, "type": kind, "param": None, "code": code}

@@ -1,6 +1,5 @@
 """What every answer carries: a request id and the headers Django has no setting for."""
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, BinaryIO
 
@@ -11,25 +10,12 @@ from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware as DjangoCommonMiddleware
 from whitenoise.middleware import WhiteNoiseFileResponse, WhiteNoiseMiddleware
 
-from aiassist.lib.ids import new_id
-from aiassist.lib.request_ids import current_request_id
+from aiassist.lib.request_ids import accepted_or_new, current_request_id
+from aiassist.lib.security_headers import SECURITY_HEADERS
 
 # Probes and scrapers call by IP address, which no ALLOWED_HOSTS can name.
 _PROBES = ("/health", "/health/detailed", "/metrics")
 _PIECE_BYTES = 64 * 1024  # of a static file, read at once
-_ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-
-SECURITY_HEADERS = {
-    "Permissions-Policy": (
-        "accelerometer=(), browsing-topics=(), camera=(), display-capture=(), "
-        "geolocation=(), gyroscope=(), magnetometer=(), microphone=(), payment=(), "
-        "usb=()"
-    ),
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # Browsers' makers advise to turn the old filter off: it opened holes.
-    # Source: https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/X-XSS-Protection
-    "X-XSS-Protection": "0",
-}
 
 
 class RequestIdMiddleware:
@@ -77,7 +63,7 @@ class RequestIdMiddleware:
 
 def _name(request: HttpRequest) -> str:
     sent = request.headers.get("X-Request-ID", "")
-    request_id = sent if _ACCEPTED_ID.fullmatch(sent) else new_id("req")
+    request_id = accepted_or_new(sent)
     request.request_id = request_id  # type: ignore[attr-defined]
     return request_id
 

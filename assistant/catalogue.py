@@ -1,10 +1,14 @@
 """Which models a caller may use, and which one answers when none is named."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
-from aiassist.lib.db import in_db
+from django.conf import settings
+
+from aiassist.lib.db import in_background, in_db
 from assistant.errors import UnknownModel
 from assistant.models import AIModel
 from assistant.providers import EMBEDDERS, PROVIDERS
@@ -77,6 +81,40 @@ async def live_models() -> Live:
     return {p.name: names for p, names in zip(asked, listed, strict=True) if names}
 
 
+@dataclass(slots=True)
+class _Known:
+    """The enabled rows as one event loop read them last."""
+
+    rows: tuple[AIModel, ...] = ()
+    until: float = 0.0
+    reading: "asyncio.Task[None] | None" = None
+
+
+_known_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Known] = (
+    WeakKeyDictionary()
+)
+
+
+async def known_rows() -> tuple[AIModel, ...]:
+    """Return the enabled rows, at most CATALOGUE_CACHE_SECONDS old.
+
+    One reads when they are too old; whoever comes meanwhile waits for that one.
+    """
+    loop = asyncio.get_running_loop()
+    known = _known_by_loop.setdefault(loop, _Known())
+    if time.monotonic() >= known.until:
+        if known.reading is None or known.reading.done():
+            known.reading = loop.create_task(_read_rows(known))
+        await asyncio.shield(known.reading)
+    return known.rows
+
+
+async def _read_rows(known: _Known) -> None:
+    asked_at = time.monotonic()
+    known.rows = tuple(await in_background(lambda: list(AIModel.objects.enabled())))
+    known.until = asked_at + settings.CATALOGUE_CACHE_SECONDS
+
+
 async def offers_for(tier: Tier) -> list[Offer]:
     """Return the models that the tier may use, in the order of a default choice."""
     return allowed(await in_db(all_offers, await live_models()), tier)
@@ -84,7 +122,12 @@ async def offers_for(tier: Tier) -> list[Offer]:
 
 def all_offers(live: Live) -> list[Offer]:
     """Return what can be asked now: configured providers, enabled rows."""
-    rows = [row for row in AIModel.objects.enabled() if EMBEDDINGS not in row.features]
+    return offers_from(AIModel.objects.enabled(), live)
+
+
+def offers_from(rows: Iterable[AIModel], live: Live) -> list[Offer]:
+    """Do as `all_offers` with rows that were read before."""
+    rows = [row for row in rows if EMBEDDINGS not in row.features]
     offers: list[Offer] = []
     for name, provider in PROVIDERS.items():
         if not provider.is_configured():
@@ -135,13 +178,24 @@ def candidates(
     Of each provider its default model, in the providers' order; a model that was
     named comes before them. Raises UnknownModel, ProviderNotInTier.
     """
+    chosen = choose(offers, tier, wanted=wanted, feature=feature)
+    if chosen is None:
+        usable = [o for o in allowed(offers, tier) if o.serves(feature)]
+        raise why_not(wanted, offers, usable, tier)
+    return chosen
+
+
+def choose(
+    offers: Sequence[Offer], tier: Tier, *, wanted: str, feature: str
+) -> list[Offer] | None:
+    """Do as `candidates`; None when the model cannot be had."""
     usable = [o for o in allowed(offers, tier) if o.serves(feature)]
     defaults = list({o.provider: o for o in reversed(usable)}.values())[::-1]
     if wanted in ("", AUTO):
         return defaults
     named = next((o for o in usable if o.is_called(wanted)), None)
     if named is None:
-        raise why_not(wanted, offers, usable, tier)
+        return None
     return [named, *(o for o in defaults if o.provider != named.provider)]
 
 

@@ -22,3 +22,6 @@ PROVIDER_TOTAL_TIMEOUT_SECONDS = 600.0
 # A server told to stop lets streams go on for so long, then ends them in words. Less
 # than the server's own patience (GRACEFUL_SECONDS in deploy/entrypoint).
 STREAM_DRAIN_SECONDS = env.integer("STREAM_DRAIN_SECONDS", 20, most=600)
+# How long a process may go by the catalogue as it read it last: an edit in the admin
+# is effective everywhere within this time.
+CATALOGUE_CACHE_SECONDS = 1.0

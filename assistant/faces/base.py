@@ -95,7 +95,7 @@ async def written(turn: Turn, writer: Writer) -> AsyncGenerator[bytes, None]:
             elif piece := b"".join(map(writer.delta, batch)):
                 yield piece
         result = turn.result
-        if result is None:  # cancelled while it was being settled
+        if result is None or result.is_unheard:
             return
         if result.error is not None:
             yield writer.failure(result.error)

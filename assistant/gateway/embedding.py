@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from accounts.principals import Principal
 from aiassist.lib.db import in_db
-from aiassist.lib.errors import AppError
 from aiassist.lib.tokens import count_many
 from assistant.catalogue import AUTO, Offer, all_embedders, allowed, find_offer, why_not
 from assistant.errors import ContextTooLarge
-from assistant.gateway.background import in_background_db, spawn
-from assistant.gateway.open import admit_call
+from assistant.gateway.background import spawn
+from assistant.gateway.open import admit_call, giving_back
 from assistant.providers import EMBEDDERS
 from assistant.providers.embedding import Embedded, Input
 from billing.admission import Admission
-from billing.ledger import Settlement, release, settle
+from billing.ledger import Settlement, asettle
 from billing.selectors import tier_of
 
 FEATURE = "embeddings"
@@ -87,17 +86,10 @@ async def _run(
     offer: Offer, ask: EmbedAsk, n_tokens: int, admission: Admission
 ) -> EmbedResult:
     started = time.monotonic()
-    try:
-        embedder = EMBEDDERS[offer.provider]
-        done: Embedded = await embedder.embed(
+    async with giving_back(admission):
+        done: Embedded = await EMBEDDERS[offer.provider].embed(
             offer.upstream_name, ask.inputs, ask.dimensions
         )
-    except BaseException as error:
-        await in_background_db(release, admission)
-        if isinstance(error, AppError):
-            limits = admission.limits.after_return()
-            error.details.setdefault("headers", limits.headers())
-        raise
     tokens_in = n_tokens if done.tokens_in is None else done.tokens_in
     settlement = Settlement(
         provider=offer.provider,
@@ -107,7 +99,7 @@ async def _run(
         estimated=done.tokens_in is None,
         latency_ms=round((time.monotonic() - started) * 1000),
     )
-    await in_background_db(settle, admission, settlement)
+    await asettle(admission, settlement)
     return EmbedResult(
         vectors=done.vectors,
         model=offer.id,

@@ -1,14 +1,16 @@
 """The way into a turn: judge, admit, retrieve, start."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from accounts.principals import Principal
 from aiassist.lib.errors import AppError
-from assistant.gateway.background import in_background_db, spawn
-from assistant.gateway.plan import Ask, make_plan, make_ready
+from assistant.gateway.background import spawn
+from assistant.gateway.plan import Ask, make_plan, make_ready, plan_in_loop
 from assistant.gateway.turn import Turn
 from billing.admission import Admission, aadmit
-from billing.ledger import release
+from billing.ledger import arelease
 
 
 async def open_turn(ask: Ask) -> Turn:
@@ -20,10 +22,29 @@ async def open_turn(ask: Ask) -> Turn:
         endpoint=ask.endpoint,
         request_id=ask.request_id,
     )
-    try:
+    async with giving_back(admission):
         return Turn(await make_ready(plan), admission)
+
+
+async def open_admitted(ask: Ask, admission: Admission, *, is_short: bool) -> Turn:
+    """Judge, retrieve and start a call that was admitted before it was read.
+
+    Of a short one that names no workspace all is known without the database.
+    """
+    async with giving_back(admission):
+        plan = await plan_in_loop(ask, admission.tier) if is_short else None
+        if plan is None:
+            plan = await make_plan(ask, admission.tier)
+        return Turn(await make_ready(plan), admission)
+
+
+@asynccontextmanager
+async def giving_back(admission: Admission) -> AsyncIterator[None]:
+    """Give the call back if the block fails; an AppError tells what is left then."""
+    try:
+        yield
     except BaseException as error:
-        await in_background_db(release, admission)
+        await arelease(admission)
         if isinstance(error, AppError):
             limits = admission.limits.after_return()
             error.details.setdefault("headers", limits.headers())
@@ -46,4 +67,4 @@ async def admit_call(
 
 def _give_back(admitting: "asyncio.Task[Admission]") -> None:
     if not admitting.cancelled() and admitting.exception() is None:
-        spawn(in_background_db(release, admitting.result()))
+        spawn(arelease(admitting.result()))

@@ -12,7 +12,10 @@ from assistant.catalogue import (
     Offer,
     all_offers,
     candidates,
+    choose,
+    known_rows,
     live_models,
+    offers_from,
 )
 from assistant.conversations import ask_in, get_conversation, history_of
 from assistant.errors import UnsupportedParameter
@@ -82,6 +85,7 @@ class Plan:
     workspace: Workspace | None
     conversation: Conversation | None
     notice: str  # what the extractive provider says of why it answers
+    bare: Assembled  # the prompt without any retrieved code
     everywhere: bool = False  # in all of the caller's workspaces; then none is named
 
 
@@ -132,23 +136,41 @@ class Ready:
         return with_passages(native, self.assembled.passages)
 
 
-async def make_plan(ask: Ask) -> Plan:
+async def make_plan(ask: Ask, tier: Tier | None = None) -> Plan:
     """Judge the request: scope, feature, model, workspace, conversation, size.
 
     Raises the AppError that says what is wrong; nothing has been spent then.
     """
     ask.principal.require_scope("assistant")
-    return await in_db(_judge, ask, await live_models())
+    return await in_db(_judge, ask, await live_models(), tier)
+
+
+async def plan_in_loop(ask: Ask, tier: Tier) -> Plan | None:
+    """Judge without the database and without a thread; None where it takes them.
+
+    Who may do this at all was judged with the admission. Refusals take the database:
+    they tell which tier has more.
+    """
+    if ask.workspace_id or ask.conversation_id or ask.keeps:
+        return None
+    everything = offers_from(await known_rows(), await live_models())
+    chosen = choose(everything, tier, wanted=ask.model, feature=ask.feature)
+    if chosen is None:
+        return None
+    offers = _able(ask, _kept(ask, chosen))
+    return _plan(ask, ask.prompt, tier, offers, everything)
 
 
 async def make_ready(plan: Plan) -> Ready:
     """Search the code and keep the question. Raises VectorsUnavailable."""
+    if not (plan.workspace or plan.everywhere or plan.ask.keeps):
+        return Ready(plan, plan.bare, plan.conversation)
     return await in_db(_retrieve, plan)
 
 
-def _judge(ask: Ask, live: Live) -> Plan:
+def _judge(ask: Ask, live: Live, tier: Tier | None) -> Plan:
     user = ask.principal.user
-    tier = tier_of(user)
+    tier = tier or tier_of(user)
     require_feature(tier, ask.feature)
     prompt, conversation = ask.prompt, None
     if ask.conversation_id:
@@ -158,30 +180,53 @@ def _judge(ask: Ask, live: Live) -> Plan:
     everywhere = (ask.workspace_id or remembered) == ALL_WORKSPACES
     everything = all_offers(live)
     offers = _offers(ask, tier, everything)
-    plan = Plan(
+    workspace = None if everywhere else _workspace(ask, remembered)
+    return _plan(
+        *(ask, prompt, tier, offers, everything),
+        workspace=workspace,
+        conversation=conversation,
+        everywhere=everywhere,
+    )
+
+
+def _plan(
+    ask: Ask,
+    prompt: Prompt,
+    tier: Tier,
+    offers: Sequence[Offer],
+    everything: Sequence[Offer],
+    workspace: Workspace | None = None,
+    conversation: Conversation | None = None,
+    everywhere: bool = False,
+) -> Plan:
+    """Put the plan together. Raises ContextTooLarge before anything is spent."""
+    size = context_size(tier, offers[0])
+    return Plan(
         ask=ask,
         prompt=prompt,
         tier=tier,
         offers=tuple(offers),
-        size=context_size(tier, offers[0]),
-        workspace=None if everywhere else _workspace(ask, remembered),
+        size=size,
+        workspace=workspace,
         everywhere=everywhere,
         conversation=conversation,
         notice=why_extractive(offers, everything, tier),
+        bare=_assemble(ask, prompt, tier, size, []),
     )
-    _assemble(plan, [])  # refuses what is too large before anything is spent
-    return plan
 
 
 def _offers(ask: Ask, tier: Tier, everything: Sequence[Offer]) -> Sequence[Offer]:
     offers = candidates(
         offers=everything, tier=tier, wanted=ask.model, feature=ask.feature
     )
+    return _able(ask, _kept(ask, offers))
+
+
+def _kept(ask: Ask, offers: Sequence[Offer]) -> Sequence[Offer]:
+    """Keep the first alone where no other may answer in its place."""
     named = offers[0].is_called(ask.model)
     falls_back = not named if ask.may_fall_back is None else ask.may_fall_back
-    if not falls_back:
-        offers = offers[:1]
-    return _able(ask, offers)
+    return offers if falls_back else offers[:1]
 
 
 def _able(ask: Ask, offers: Sequence[Offer]) -> Sequence[Offer]:
@@ -227,7 +272,10 @@ def _workspace(ask: Ask, remembered: str) -> Workspace | None:
 
 
 def _retrieve(plan: Plan) -> Ready:
-    assembled = _assemble(plan, _hits(plan))
+    hits = _hits(plan)
+    assembled = plan.bare
+    if hits:
+        assembled = _assemble(plan.ask, plan.prompt, plan.tier, plan.size, hits)
     conversation = plan.conversation
     if plan.ask.keeps:
         conversation = ask_in(
@@ -266,12 +314,14 @@ def _hits(plan: Plan) -> Sequence[Hit]:
     return search(workspaces=workspaces, query=question, max_results=wanted).hits
 
 
-def _assemble(plan: Plan, hits: Sequence[Hit]) -> Assembled:
+def _assemble(
+    ask: Ask, prompt: Prompt, tier: Tier, size: int, hits: Sequence[Hit]
+) -> Assembled:
     return assemble(
-        prompt=plan.prompt,
+        prompt=prompt,
         hits=hits,
-        tier=plan.tier,
-        size=plan.size,
-        max_tokens=plan.ask.options.max_tokens,
-        tools=plan.ask.options.tools,
+        tier=tier,
+        size=size,
+        max_tokens=ask.options.max_tokens,
+        tools=ask.options.tools,
     )

@@ -12,7 +12,6 @@ slow reader slows the provider down.
 
 import asyncio
 import logging
-import time
 import traceback
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -23,12 +22,14 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from accounts.principals import is_still_valid
+from aiassist.lib import clock
+from aiassist.lib.db import in_background
 from aiassist.lib.errors import AppError, ProviderError, ServiceUnavailable
 from aiassist.lib.ids import new_id
 from aiassist.lib.tokens import count_tokens
 from assistant.conversations import keep_answer
 from assistant.errors import AccessEnded, ProviderTimeout
-from assistant.gateway.background import in_background_db, spawn
+from assistant.gateway.background import spawn
 from assistant.gateway.plan import Plan, Ready
 from assistant.gateway.routing import Route, answers
 from assistant.gateway.unfencing import Unfencer
@@ -36,7 +37,7 @@ from assistant.models import Message
 from assistant.providers.base import Delta, Usage
 from assistant.providers.openai import whole_text, wire_text
 from billing.admission import Admission
-from billing.ledger import Settlement, Status, release, settle
+from billing.ledger import Settlement, Status, arelease, asettle
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,11 @@ class Result:
     charged: bool = True
     failed: tuple[str, ...] = ()  # models that were given up on before
     error: AppError | None = None
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether the reader left before the end: nobody is told anything more."""
+        return self.finish_reason == "cancelled" and self.error is None
 
     def usage(self) -> dict[str, object]:
         """Return the body of the `usage` event."""
@@ -130,9 +136,12 @@ class Turn:
         self._is_read = self._is_started = False
         self._is_unwanted = self._is_finishing = False
         self._loop = asyncio.get_running_loop()
+        self._began_at = self._loop.time()
         self._task = spawn(self._run())
         self._task.add_done_callback(_log_failure)
-        self._watch = spawn(self._watch_access())
+        self._watch = self._loop.call_later(RECHECK_SECONDS, self._recheck)
+        self._beat = self._loop.call_later(HEARTBEAT_SECONDS, self._heartbeat)
+        self._is_silent = False  # nothing was shown since the last heartbeat
         _running.add(self)
 
     @property
@@ -156,10 +165,8 @@ class Turn:
                     return
                 else:
                     self._filled.clear()
-                    try:
-                        async with asyncio.timeout(HEARTBEAT_SECONDS):
-                            await self._filled.wait()
-                    except TimeoutError:
+                    await self._filled.wait()
+                    if self._is_silent and not self._buffer and not self._task.done():
                         yield None
         finally:
             await self.close()
@@ -211,6 +218,10 @@ class Turn:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._cancel)
 
+    def leave(self) -> None:
+        """The reader has gone: end the turn, from its own loop."""
+        self._cancel()
+
     def end(self, error: AppError) -> None:
         """End the turn with this error as its last word."""
         if self._ended_by is None and not self._task.done():
@@ -244,6 +255,7 @@ class Turn:
         finally:
             self._is_finishing = True
             self._watch.cancel()
+            self._beat.cancel()
             _running.discard(self)
             finishing = asyncio.ensure_future(self._finish(error, cancelled))
             try:
@@ -280,23 +292,34 @@ class Turn:
             self._emptied.clear()
             await self._emptied.wait()
         self._buffer.append(delta)
+        self._is_silent = False
         self._filled.set()
 
-    async def _watch_access(self) -> None:
-        """End the turn when its credential ends (T10) or when nobody reads it."""
-        started = time.monotonic()
-        while True:
-            await asyncio.sleep(RECHECK_SECONDS)
-            if not self._is_read and time.monotonic() - started > READER_SECONDS:
-                self._cancel()
-                return
-            try:
-                valid = await in_background_db(is_still_valid, self.plan.ask.principal)
-            except DatabaseError:
-                continue  # a database that is away says nothing about a credential
-            if not valid:
-                self.end(AccessEnded())
-                return
+    def _heartbeat(self) -> None:
+        """Wake the reader of a stream that has been silent for a while."""
+        if self._is_silent:
+            self._filled.set()
+        self._is_silent = True
+        self._beat = self._loop.call_later(HEARTBEAT_SECONDS, self._heartbeat)
+
+    def _recheck(self) -> None:
+        """Look after the turn: is it read, and may it go on (T10)?"""
+        waited = self._loop.time() - self._began_at
+        if not self._is_read and waited > READER_SECONDS:
+            self._cancel()
+        else:
+            spawn(self._check_access())
+
+    async def _check_access(self) -> None:
+        """End the turn when its credential has ended; else look again later."""
+        try:
+            valid = await in_background(is_still_valid, self.plan.ask.principal)
+        except DatabaseError:
+            valid = True  # a database that is away says nothing about a credential
+        if not valid:
+            self.end(AccessEnded())
+        elif not self._task.done():
+            self._watch = self._loop.call_later(RECHECK_SECONDS, self._recheck)
 
     async def _finish(self, error: AppError | None, cancelled: bool) -> None:
         """Settle, keep the answer, set the result."""
@@ -305,13 +328,12 @@ class Turn:
         # once the provider has the prompt, its tokens are spent.
         free = heard.is_empty and (not cancelled or not self.route.was_called)
         if free and (error is not None or cancelled):
-            await in_background_db(release, self.admission)
+            await arelease(self.admission)
             self.result = self._outcome(error, cancelled, charged=False)
             return
         result = self._outcome(error, cancelled, charged=True)
         status: Status = "cancelled" if cancelled else ("error" if error else "ok")
-        await in_background_db(
-            settle,
+        await asettle(
             self.admission,
             Settlement(
                 provider=result.provider,
@@ -321,14 +343,19 @@ class Turn:
                 cost_usd_micros=result.cost_usd_micros,
                 estimated=result.estimated,
                 status=status,
-                latency_ms=round((time.monotonic() - self.route.started_at) * 1000),
+                latency_ms=self._elapsed_ms(),
                 first_token_ms=self.route.first_token_ms,
                 workspace_id=self.plan.workspace.pk if self.plan.workspace else "",
             ),
         )
         if self.ready.conversation is not None:
-            await in_background_db(keep_answer, self._message(result))
+            await in_background(keep_answer, self._message(result))
         self.result = result
+
+    def _elapsed_ms(self) -> int:
+        """Return the milliseconds since the call was admitted."""
+        spent = clock.now() - self.admission.started_at
+        return round(spent.total_seconds() * 1000)
 
     def _outcome(
         self, error: AppError | None, cancelled: bool, *, charged: bool

@@ -18,6 +18,7 @@ from assistant.gateway import prompts
 from assistant.gateway import turn as turns
 from assistant.gateway.open import open_turn
 from assistant.gateway.plan import Ask
+from billing.outbox import outbox
 from tests.assistant.asking import (
     answer,
     data_of,
@@ -136,10 +137,10 @@ def test_a_database_that_fails_at_the_end_is_told(
     openai: FakeProvider,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def away(*args: object) -> None:
+    async def away(*args: object) -> None:
         raise OperationalError("the connection is lost")
 
-    monkeypatch.setattr(turns, "settle", away)
+    monkeypatch.setattr(turns, "asettle", away)
 
     events = answer(asgi_server, pro)
 
@@ -191,13 +192,14 @@ def test_s3_counts_that_cannot_be_true_do_not_break_the_record(
 
 
 async def test_s1_200_streams_left_at_random_leave_nothing_behind(
-    asgi_server: str, pro: Person, openai: FakeProvider
+    asgi_server: str, pro: Person, openai: FakeProvider, settings: Any
 ) -> None:
     """Upstream connections, slots and holds are free within 2 s.
 
     That is for a machine that opens 200 streams in 6 s; a busier one, or one that
     measures coverage, is given as much more as it took to open them.
     """
+    settings.USAGE_WRITE_SECONDS = 60  # as in production, records follow later
     await in_db(_raise_limits)
     key = await in_db(lambda: pro.key)
     openai.will(openai_stream(*["word "] * 2000, pause=0.05))
@@ -221,6 +223,7 @@ async def test_s1_200_streams_left_at_random_leave_nothing_behind(
     await until(lambda: open_holds(pro) == 0, seconds=2.0 * slowness)
 
     openai.wait_until(lambda: openai.open_chats == [], seconds=2.0)
+    await in_db(outbox.write)
     records = await in_db(records_of, pro)
     assert [record.status for record in records] == ["cancelled"] * 200
 

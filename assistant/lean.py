@@ -1,0 +1,343 @@
+"""The faces without the framework's stack: what a metered streaming call costs most.
+
+A POST to a face with a credential in its headers is answered here: one Redis call
+says who calls and whether they may (`billing.entry`), the face reads the body, the
+turn runs, its bytes go out, one Redis call settles. No middleware, no thread, no SQL.
+All else goes on to Django, and so does whatever this door does not fully understand
+(a browser's Origin, another media type, an unknown Host): the same faces stand behind
+its views, so that the answer is the same, a little later.
+
+    scope ─► is it ours? ─► aenter ─► body ─► face.read ─► open_admitted ─► Turn
+                └─ no: Django                    bytes ◄── face.writer ◄──────┘
+"""
+
+import asyncio
+import json
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from aiassist.api.problems import as_app_error, headers_of
+from aiassist.lib.errors import AppError, TooLarge, ValidationFailed
+from aiassist.lib.request_ids import accepted_or_new, current_request_id
+from aiassist.lib.security_headers import SECURITY_HEADERS
+from assistant.faces.base import Face, Wanted, written
+from assistant.faces.chat import ChatFace
+from assistant.faces.completions import CompletionsFace, face_of
+from assistant.faces.messages import MessagesFace
+from assistant.faces.reading import body_of
+from assistant.faces.responses import ResponsesFace
+from assistant.floods import Floods
+from assistant.gateway.open import open_admitted
+from assistant.gateway.turn import Turn
+from billing.entry import aenter
+from billing.ledger import arelease
+
+logger = logging.getLogger(__name__)
+
+# A stream's status line leaves with the first token or after this long: until then
+# a failing provider can still be told by its status, which clients act upon.
+HEAD_START_SECONDS = 8.0
+# Counting the tokens of a longer body would hold the others up, so a thread does it.
+SHORT_BYTES = 16_384
+
+Scope = dict[str, Any]
+Message = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[..., Awaitable[None]]  # (scope, receive, send)
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    face: Face
+    feature: str = "basic_chat"
+
+
+_FACES = {
+    "/v1/chat/completions": _Address(ChatFace()),
+    "/v1/completions": _Address(CompletionsFace(), "inline_completion"),
+    "/v1/messages": _Address(MessagesFace()),
+    "/v1/responses": _Address(ResponsesFace()),
+}
+
+
+class LeanFaces:
+    """Wraps the site; answers what it knows itself."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._floods = Floods()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        address = _FACES.get(scope.get("path", ""))
+        if address is None or not _is_ours(scope):
+            await self._app(scope, receive, send)
+            return
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in scope["headers"]
+        }
+        request_id = accepted_or_new(headers.get("x-request-id", ""))
+        current_request_id.set(request_id)
+        call = _Call(scope, headers, request_id, address, receive, send)
+        try:
+            self._floods.check(headers)
+            await call.answer()
+        except AppError as error:
+            self._floods.count(headers)
+            await call.refuse(error)
+        # The outermost loop of this door: a crash is logged by kind and place, as its
+        # text may hold a prompt, and answered in the face's own shape.
+        except Exception as error:
+            known = as_app_error(error)
+            if known is None:
+                _log(error)
+            await call.refuse(known or _InternalError())
+
+
+class _Call:
+    """One request on its way."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        headers: dict[str, str],
+        request_id: str,
+        address: _Address,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._scope = scope
+        self._headers = headers
+        self._request_id = request_id
+        self._address = address
+        self._receive = receive
+        self._send = send
+        self._has_begun = False
+
+    async def answer(self) -> None:
+        """Admit, read, run, send. Raises AppError while nothing was sent."""
+        entered = await aenter(
+            self._scope["headers"],
+            feature=self._address.feature,
+            endpoint=f"POST {self._scope['path']}",
+            request_id=self._request_id,
+            scope="assistant",
+        )
+        admission = entered.admission
+        try:
+            raw = await self._body()
+            body = None if raw is None else parsed(raw)
+            face = self._face_of(body)
+            wanted = face.read(body_of(body), self._headers) if raw else None
+        except BaseException as error:
+            await arelease(admission)
+            if isinstance(error, AppError):
+                limits = admission.limits.after_return()
+                error.details.setdefault("headers", limits.headers())
+            raise
+        if wanted is None or raw is None:  # the caller left while sending
+            await arelease(admission)
+            return
+        ask = wanted.ask(
+            principal=entered.principal,
+            endpoint=f"POST {self._scope['path']}",
+            request_id=self._request_id,
+        )
+        turn = await open_admitted(ask, admission, is_short=len(raw) <= SHORT_BYTES)
+        leaving = asyncio.ensure_future(self._leaving(turn))
+        try:
+            if wanted.stream:
+                await self._stream(turn, face, wanted)
+            else:
+                await self._whole(turn, face, wanted)
+        finally:
+            leaving.cancel()
+            await turn.close()
+
+    async def refuse(self, error: AppError) -> None:
+        """Answer an error in the face's shape, unless an answer is under way."""
+        if self._has_begun:
+            return
+        face = self._address.face
+        status = face.status(error)
+        headers = headers_of(error)
+        if status == 401:
+            headers.setdefault("WWW-Authenticate", 'Bearer realm="aiassist"')
+        await self._json(status, face.error(error), headers)
+
+    def _face_of(self, body: object) -> Face:
+        if isinstance(self._address.face, CompletionsFace):
+            return face_of(body)
+        return self._address.face
+
+    async def _body(self) -> bytes | None:
+        """Return the whole body; None when the caller left. Raises TooLarge."""
+        parts: list[bytes] = []
+        n_bytes = 0
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                return None
+            parts.append(message.get("body", b""))
+            n_bytes += len(parts[-1])
+            if n_bytes > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+                raise TooLarge("The body is larger than this address takes.")
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+    async def _leaving(self, turn: Turn) -> None:
+        """End the turn when its reader goes (S1)."""
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+        turn.leave()
+
+    async def _stream(self, turn: Turn, face: Face, wanted: Wanted) -> None:
+        await turn.head_start(HEAD_START_SECONDS)
+        headers = turn.admission.limits.headers() | _route_of(turn)
+        headers["Content-Type"] = "text/event-stream; charset=utf-8"
+        headers["Cache-Control"] = "no-cache"
+        headers["X-Accel-Buffering"] = "no"
+        await self._begin(200, headers)
+        async for piece in written(turn, face.writer(turn, wanted)):
+            await self._send(
+                {"type": "http.response.body", "body": piece, "more_body": True}
+            )
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _whole(self, turn: Turn, face: Face, wanted: Wanted) -> None:
+        try:
+            deltas = await turn.collect()
+        except AppError as error:
+            error.details.setdefault("headers", turn.limit_headers())
+            raise
+        if turn.result is None or turn.result.is_unheard:
+            return
+        body = face.whole(turn, deltas, wanted)
+        headers = turn.admission.limits.headers() | _route_of(turn)
+        await self._json(200, body, headers)
+
+    async def _json(
+        self, status: int, body: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> None:
+        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        raw = text.encode("utf-8", "replace")
+        own = {"Content-Type": "application/json", "Content-Length": str(len(raw))}
+        await self._begin(status, {**headers, **own})
+        await self._send({"type": "http.response.body", "body": raw})
+
+    async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self._has_begun = True
+        given = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in headers.items()
+        ]
+        request_id = (b"x-request-id", self._request_id.encode("latin-1"))
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [*given, request_id, *_ALWAYS],
+            }
+        )
+
+
+class _InternalError(AppError):
+    code, status, permanent = "internal_error", 500, False
+    message = (
+        "Something failed on our side and was logged. Try again; if it stays, report "
+        "the request id."
+    )
+
+
+def parsed(raw: bytes) -> Any:
+    """Return the body's JSON; what no stream can carry is refused, as in Django."""
+    try:
+        body = json.loads(raw)
+        if b"\\u" in raw:
+            json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise ValidationFailed("The body is not valid JSON.") from None
+    return body
+
+
+def _is_ours(scope: Scope) -> bool:
+    """Tell whether we understand all that matters about this request."""
+    if scope["type"] != "http" or scope["method"] != "POST":
+        return False
+    has_credential, media_type, host = False, b"", b""
+    for name, value in scope["headers"]:
+        if name in (b"authorization", b"x-api-key"):
+            has_credential = True
+        elif name == b"content-type":
+            media_type = value
+        elif name == b"host":
+            host = value
+        elif name in (b"origin", b"content-encoding", b"idempotency-key"):
+            return False
+    return (
+        has_credential
+        and media_type.split(b";")[0].strip().lower() == b"application/json"
+        and _is_known(host, tuple(settings.ALLOWED_HOSTS))
+        and (not settings.SECURE_SSL_REDIRECT or _is_secure(scope))
+    )
+
+
+@lru_cache(maxsize=256)
+def _is_known(host: bytes, allowed: tuple[str, ...]) -> bool:
+    domain, _ = split_domain_port(host.decode("latin-1"))
+    return bool(domain) and validate_host(domain, allowed)
+
+
+def _is_secure(scope: Scope) -> bool:
+    if scope.get("scheme") == "https":
+        return True
+    if not settings.SECURE_PROXY_SSL_HEADER:
+        return False
+    name, wanted = settings.SECURE_PROXY_SSL_HEADER
+    raw_name = name.removeprefix("HTTP_").replace("_", "-").lower().encode()
+    given = [value for key, value in scope["headers"] if key == raw_name]
+    return bool(given) and given[0].split(b",")[0].strip() == wanted.encode()
+
+
+def _always() -> Iterator[tuple[bytes, bytes]]:
+    headers = SECURITY_HEADERS | {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
+        "X-Frame-Options": settings.X_FRAME_OPTIONS,
+        "Vary": "Origin",
+    }
+    if settings.SECURE_HSTS_SECONDS:
+        headers["Strict-Transport-Security"] = (
+            f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload"
+        )
+    for name, value in headers.items():
+        yield name.lower().encode("latin-1"), value.encode("latin-1")
+
+
+_ALWAYS = tuple(_always())
+
+
+def _route_of(turn: Turn) -> dict[str, str]:
+    """Say in a header that another model answers than was chosen first."""
+    if not turn.route.failed:
+        return {}
+    failed = ", ".join(turn.route.failed)
+    return {"X-Fallback-From": failed, "X-Model": turn.route.offer.id}
+
+
+def _log(error: Exception) -> None:
+    logger.error(
+        "a face failed unexpectedly",
+        extra={
+            "error_type": type(error).__name__,
+            "frames": traceback.format_tb(error.__traceback__)[-4:],
+        },
+    )
