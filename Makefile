@@ -18,7 +18,7 @@ DUMMIES = SECRET_KEY=$(DUMMY) JWT_SECRET=2$(DUMMY) API_KEY_PEPPER=3$(DUMMY) \
 	REDIS_URL=redis://127.0.0.1:1/0 QDRANT_URL=http://127.0.0.1:1 \
 	ALLOWED_HOSTS=check.example
 
-.PHONY: help run test check fmt bench bench-gateway clean
+.PHONY: help run test check fmt bench bench-index bench-gateway bench-retrieval bench-search clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -49,8 +49,17 @@ fmt: $(VENV)/.test ## Format and sort imports
 bench: $(VENV)/.test ## Measure indexing and search on this project's own sources
 	@exec $(PY) -m benchmarks $(ARGS)
 
+bench-index: $(VENV)/.test ## Measure indexing from end to end, on servers of its own
+	@exec $(PY) -m benchmarks.indexing
+
 bench-gateway: $(VENV)/.test ## Measure what we add in front of a provider (minutes)
 	@exec $(PY) -m benchmarks.gateway $(ARGS)
+
+bench-retrieval: $(VENV)/.test ## Measure which lines search finds (clones eight repositories once)
+	@exec $(PY) -m benchmarks.retrieval $(ARGS)
+
+bench-search: $(VENV)/.test ## Measure search over 100,000 passages and among 1,000 workspaces
+	@exec $(PY) -m benchmarks.bench_search $(ARGS)
 
 clean: ## Remove the virtual environment and caches; var/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache htmlcov .coverage .coverage.*

@@ -134,10 +134,15 @@ class Bench:
 
     def _workspace(self, n_passages: int) -> "Workspace":
         from benchmarks.search_workspace import fill  # noqa: PLC0415
+        from workspaces.indexing.generations import INDEX_VERSION  # noqa: PLC0415
         from workspaces.models import Workspace  # noqa: PLC0415
 
         workspace = Workspace.objects.create(
-            user=self._user, name="bench", generation=1, last_generation=1
+            user=self._user,
+            name="bench",
+            generation=1,
+            last_generation=1,
+            index_version=INDEX_VERSION,
         )
         fill(self._store, workspace, self._files, self._vectors[:n_passages])
         return workspace

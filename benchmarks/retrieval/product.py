@@ -17,7 +17,7 @@ from benchmarks.retrieval.baselines import Ranking
 from benchmarks.retrieval.metrics import N_HITS
 from benchmarks.retrieval.queries import Span
 from benchmarks.retrieval.vectors import VectorCache
-from workspaces.indexing.generations import point_ids
+from workspaces.indexing.generations import INDEX_VERSION, point_ids
 from workspaces.indexing.keywords import passage_terms
 from workspaces.indexing.languages import language_of
 from workspaces.indexing.splitting import split
@@ -82,7 +82,8 @@ def put_files(
     store.ensure(workspace.pk)
     store.upsert(workspace.pk, _points(workspace, files, shas, vectors))
     workspace.generation = workspace.last_generation = 1
-    workspace.save(update_fields=["generation", "last_generation"])
+    workspace.index_version = INDEX_VERSION
+    workspace.save(update_fields=["generation", "last_generation", "index_version"])
     return workspace
 
 
