@@ -6,7 +6,7 @@ how much of both its file and its neighbours hold, and how many of the query's w
 name it. Code comes before tests and prose, unless these are asked for.
 
 The weights were found by coordinate search on the development half of
-`benchmarks/retrieval` (`python -m benchmarks.retrieval.tune`), never on its test half.
+`benchmarks/retrieval` (`python -m benchmarks.retrieval --tune`), never on its test half.
 """
 
 import re

@@ -12,6 +12,7 @@ comes with its 95 % bootstrap interval.
     --product-only          leave the simple designs out
     --save FILE             keep the product's scores, to compare with later
     --against FILE          compare with kept scores, query by query
+    --tune                  find the ranking's weights on the development half
 """
 
 import argparse
@@ -35,8 +36,12 @@ def main() -> None:
         django.setup()
         # What is measured needs Django's settings, so it is imported only now.
         from benchmarks.retrieval.run import Run  # noqa: PLC0415
+        from benchmarks.retrieval.tune import tune  # noqa: PLC0415
 
         started = time.monotonic()
+        if options.tune:
+            tune(options)
+            return
         run = Run(options)
         run.measure()
         run.report()
@@ -64,6 +69,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--product-only", action="store_true")
     parser.add_argument("--save", type=Path)
     parser.add_argument("--against", type=Path)
+    parser.add_argument("--tune", action="store_true")
     return parser.parse_args()
 
 

@@ -1,0 +1,120 @@
+"""`python -m benchmarks.retrieval --tune`: find the ranking's weights.
+
+Coordinate search on the development half alone: one weight after the other takes the
+value that answers best, round after round, until nothing helps. The candidates come
+out of the real store once; only `workspaces.ranking.rank` is run again. Prints the
+weights for `workspaces/ranking.py`; it changes no file.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from benchmarks.retrieval.metrics import N_HITS, judge
+from benchmarks.retrieval.product import forget, put_files, scratch_user
+from benchmarks.retrieval.queries import Query, Span, queries_of
+from benchmarks.retrieval.repositories import REPOSITORIES, open_checkout
+from benchmarks.retrieval.vectors import VectorCache
+from workspaces.indexing.keywords import query_terms
+from workspaces.models import Workspace
+from workspaces.questions import Kind, read_question
+from workspaces.ranking import WEIGHTS, Weights, rank
+from workspaces.search import meaning_of
+from workspaces.vectors import get_store
+from workspaces.vectors.base import ScoredPoint
+
+_CANDIDATES = 200
+_ROUNDS = 2
+_LEAST_GAIN = 5e-4
+_STEPS: Mapping[str, Sequence[float]] = {
+    **dict.fromkeys(("meaning",), (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)),
+    **dict.fromkeys(
+        ("words", "file_meaning", "file_words", "symbol", "exact"),
+        (0.0, 0.2, 0.4, 0.6, 1.0, 1.4, 2.0, 3.0),
+    ),
+    **dict.fromkeys(("neighbour", "path", "named"), (0.0, 0.1, 0.2, 0.4, 0.6)),
+    **dict.fromkeys(
+        ("tests", "not_tests", "prose", "short"), (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    ),
+}
+# Hand-written questions count double: they are what people type.
+_IMPORTANCE = defaultdict(lambda: 1.0, question=2.0, tests=0.5)
+
+
+@dataclass(frozen=True)
+class _Case:
+    query: Query
+    dense: list[ScoredPoint]
+    sparse: list[ScoredPoint]
+
+
+def tune(options: argparse.Namespace) -> None:
+    """Print the weights found for each kind of query."""
+    cases = _cases(options)
+    for kind in Kind:
+        mine = [c for c in cases if read_question(c.query.text).kind == kind]
+        if not mine:
+            continue
+        best, score = WEIGHTS[kind], _score(mine, kind, WEIGHTS[kind])
+        print(f"{kind}: {len(mine)} queries, {score:.4f} with the present weights")
+        for _ in range(_ROUNDS):
+            for name, steps in _STEPS.items():
+                for step in steps:
+                    tried = replace(best, **{name: step})
+                    found = _score(mine, kind, tried)
+                    if found > score + _LEAST_GAIN:
+                        best, score = tried, found
+        values = {field.name: getattr(best, field.name) for field in fields(Weights)}
+        print(f"{kind}: {score:.4f} with {values}", flush=True)
+
+
+def _cases(options: argparse.Namespace) -> list[_Case]:
+    vectors = VectorCache(options.cache / "vectors.sqlite3")
+    cases: list[_Case] = []
+    with scratch_user() as user:
+        for repository in REPOSITORIES:
+            if repository.half != "development":
+                continue
+            checkout = open_checkout(repository, options.repositories, options.cache)
+            asked = queries_of(checkout)
+            for stripped in (False, True):
+                files = asked.stripped if stripped else checkout.files
+                workspace = put_files(user, repository.name, files, vectors)
+                cases += [
+                    _case(workspace, query)
+                    for query in asked.queries
+                    if (query.kind == "docstring") == stripped
+                ]
+                forget(user)
+    return cases
+
+
+def _case(workspace: Workspace, query: Query) -> _Case:
+    store, name = get_store(), workspace.pk
+    vector = meaning_of(read_question(query.text))
+    return _Case(
+        query,
+        store.search_dense(name, vector, generation=1, limit=_CANDIDATES),
+        store.search_sparse(
+            name, query_terms(query.text), generation=1, limit=_CANDIDATES
+        ),
+    )
+
+
+def _score(cases: Sequence[_Case], kind: Kind, weights: Weights) -> float:
+    """Return the mean of a query's metrics, weighed by the query's kind."""
+    total = importance = 0.0
+    for case in cases:
+        question = read_question(case.query.text)
+        ranked = rank(question, case.dense, case.sparse, {kind: weights})
+        spans = [
+            Span(r.payload.path, r.payload.start_line, r.payload.end_line)
+            for r in ranked[:N_HITS]
+        ]
+        weight = _IMPORTANCE[case.query.kind]
+        total += weight * float(np.nanmean(judge(case.query, spans)))
+        importance += weight
+    return total / importance
