@@ -106,7 +106,7 @@ async def test_a_static_file_is_sent_whole_and_without_a_warning(
 ):
     file = Path(finders.find("css/tokens.css") or "")
 
-    answer = await async_client.get("/static/css/tokens.css")
+    answer: Any = await async_client.get("/static/css/tokens.css")
 
     assert answer.is_async  # else Django reads it at once, and warns
     assert await read(answer) == file.read_bytes()

@@ -64,11 +64,13 @@ def test_all_workspaces_are_offered_once_there_are_two(alice):
 
 
 def test_t6_a_question_to_all_searches_ones_own_alone(alice, charlie, monkeypatch):
-    searched = []
-    monkeypatch.setattr(
-        "assistant.gateway.plan.search",
-        lambda workspaces, **asked: searched.extend(workspaces) or _nothing(),
-    )
+    searched: list[Workspace] = []
+
+    def search(workspaces, **asked):
+        searched.extend(workspaces)
+        return _nothing()
+
+    monkeypatch.setattr("assistant.gateway.plan.search", search)
     for owner in (alice, charlie):
         Workspace.objects.filter(pk=owner.workspace.pk).update(
             last_generation=1, generation=1
