@@ -9,7 +9,7 @@ from django.contrib.staticfiles import finders
 from django.test import AsyncClient, Client
 
 from aiassist.lib.request_ids import current_request_id
-from aiassist.middleware import SECURITY_HEADERS
+from aiassist.lib.security_headers import SECURITY_HEADERS
 
 # Public pages of each kind: a view, a page, the API, its errors, a static file.
 PLACES = ("/health", "/", "/docs", "/api/v1/me", "/api/v1/nowhere", "/nowhere/")
