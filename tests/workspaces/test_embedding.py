@@ -198,3 +198,27 @@ def test_full_precision_is_the_reference_itself(settings, tmp_path, backend):
     (vector,) = session.run(None, {"ids": ids, "mask": np.ones_like(ids)})[0]
 
     assert vector == pytest.approx(reference(TEXTS[:1])[0], abs=1e-4)
+
+
+def test_a_query_does_not_wait_behind_passages():
+    """A query has a thread of its own: indexing holds the others for minutes."""
+    passages = ["def f(x):\n    return weigh(x, 1, 2, 3)\n" * 30] * 60
+    indexing = threading.Thread(target=embed_passages, args=(passages,))
+    embed_query("warm up")
+    indexing.start()
+    try:
+        vectors = []
+        while indexing.is_alive():
+            vectors.append(embed_query(f"question {len(vectors)}"))
+    finally:
+        indexing.join()
+
+    assert len(vectors) >= 10
+
+
+def test_a_query_has_the_vector_of_the_same_passage():
+    (passage,) = embed_passages(["where is the retry delay computed?"])
+
+    likeness = float(passage @ embed_query("where is the retry delay computed?"))
+
+    assert likeness > 0.999999

@@ -44,11 +44,7 @@ _QUERY_CACHE_SIZE = 1024
 
 def embed_passages(texts: Sequence[str]) -> Vectors:
     """Return one vector per text, in order; what exceeds MAX_TOKENS is not read."""
-    vectors = np.empty((len(texts), EMBEDDING_DIM), np.float32)
-    rows = _tokenize(texts)
-    for batch in _batches(rows):
-        vectors[batch] = _run([rows[i] for i in batch])
-    return vectors
+    return _embed(texts, _session(settings.EMBEDDING_THREADS or n_cores()))
 
 
 def embed_query(text: str) -> Vector:
@@ -61,13 +57,23 @@ def embed_queries(texts: Sequence[str]) -> list[Vector]:
     keys = [hashlib.sha256(t.encode("utf-8", "surrogatepass")).digest() for t in texts]
     found = {key: _query_cache.get(key) for key in keys}
     missing = [i for i, key in enumerate(keys) if found[key] is None]
-    fresh = embed_passages([texts[i] for i in missing])
+    # On this thread alone: the threads of a passages' session are busy for as long as
+    # something is indexed, and each of the model's steps would queue behind them.
+    fresh = _embed([texts[i] for i in missing], _session(1))
     for i, vector in zip(missing, fresh, strict=True):
         own = vector.copy()
         own.flags.writeable = False
         found[keys[i]] = own
         _query_cache.put(keys[i], own)
     return [vector for key in keys if (vector := found[key]) is not None]
+
+
+def _embed(texts: Sequence[str], session: "InferenceSession") -> Vectors:
+    vectors = np.empty((len(texts), EMBEDDING_DIM), np.float32)
+    rows = _tokenize(texts)
+    for batch in _batches(rows):
+        vectors[batch] = _run(session, [rows[i] for i in batch])
+    return vectors
 
 
 def _tokenize(texts: Sequence[str]) -> list[list[int]]:
@@ -91,14 +97,14 @@ def _batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         yield batch
 
 
-def _run(rows: Sequence[Sequence[int]]) -> Vectors:
+def _run(session: "InferenceSession", rows: Sequence[Sequence[int]]) -> Vectors:
     length = max(map(len, rows))
     ids = np.zeros((len(rows), length), np.int32)
     mask = np.zeros((len(rows), length), np.int32)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = row
         mask[i, : len(row)] = 1
-    vectors: Vectors = _session().run(["vectors"], {"ids": ids, "mask": mask})[0]
+    vectors: Vectors = session.run(["vectors"], {"ids": ids, "mask": mask})[0]
     return vectors
 
 
@@ -110,24 +116,27 @@ def _tokenizer() -> Tokenizer:
     return own
 
 
-_sessions: dict[int, "InferenceSession"] = {}  # by process: threads die in a fork
+# By process, as threads die in a fork, and by how many threads they have.
+_sessions: dict[tuple[int, int], "InferenceSession"] = {}
 _session_lock = threading.Lock()
 
 
-def _session() -> "InferenceSession":
+def _session(n_threads: int) -> "InferenceSession":
+    key = os.getpid(), n_threads
     with _session_lock:
-        session = _sessions.get(os.getpid())
+        session = _sessions.get(key)
         if session is None:
-            _sessions.clear()
-            session = _sessions[os.getpid()] = _open_session()
+            for inherited in [k for k in _sessions if k[0] != key[0]]:
+                del _sessions[inherited]
+            session = _sessions[key] = _open_session(n_threads)
         return session
 
 
-def _open_session() -> "InferenceSession":
+def _open_session(n_threads: int) -> "InferenceSession":
     import onnxruntime  # noqa: PLC0415  # heavy, loaded on first use
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = settings.EMBEDDING_THREADS or n_cores()
+    options.intra_op_num_threads = n_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Idle threads that spin would take the cores from the web server.
