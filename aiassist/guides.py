@@ -17,11 +17,15 @@ from aiassist.lib.errors import NotFound
 from aiassist.lib.markdown import Page, render_page
 
 # Folder, heading, slugs that come first in this order.
+_USING = (
+    *("quickstart", "dashboard", "workspaces", "sync", "ignore-rules", "git-import"),
+    "search-and-chat",
+)
 SECTIONS = (
     (
         "public",
         "Using aiassist",
-        ("quickstart", "dashboard", "workspaces", "search-and-chat"),
+        _USING,
     ),
     (
         "developer",

@@ -66,7 +66,7 @@ OWNED = {  # the ids in the address belong to somebody
     *("dashboard/keys/<str:key_id>/", "dashboard/keys/<str:key_id>/rotate/"),
     *("dashboard/keys/<str:key_id>/revoke/", "dashboard/connect/keys/<str:key_id>/"),
     *(f"{_D}/", f"{_D}/upload/", f"{_D}/rename/", f"{_D}/reindex/", f"{_D}/delete/"),
-    f"{_D}/rules/",
+    *(f"{_D}/rules/", f"{_D}/import/", f"{_D}/import/forget/", f"{_D}/import/hook/"),
     *(f"{_D}/search/", f"{_D}/files/", f"{_D}/source/<path:path>/"),
     *(f"{_D}/jobs/<str:job_id>/", f"{_D}/jobs/<str:job_id>/cancel/"),
     *("dashboard/chat/<str:conversation_id>/",),

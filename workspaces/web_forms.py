@@ -36,6 +36,46 @@ class UploadForm(forms.Form):
     )
 
 
+class ImportForm(forms.Form):
+    """A repository to follow."""
+
+    url = forms.CharField(
+        label="Address",
+        max_length=500,
+        help_text="https, for example https://github.com/django/django.git",
+        widget=forms.URLInput(attrs={"autocomplete": "off"}),
+    )
+    ref = forms.CharField(
+        label="Branch or tag",
+        max_length=255,
+        required=False,
+        help_text="Empty: the default branch.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    username = forms.CharField(
+        max_length=100,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    token = forms.CharField(
+        label="Access token",
+        max_length=2000,
+        required=False,
+        help_text="For a private repository; kept sealed. Empty: the one kept before.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    every_hours = forms.ChoiceField(
+        label="Fetch again",
+        choices=[
+            ("", "When I ask, or when it is pushed to"),
+            ("1", "Every hour"),
+            ("6", "Every 6 hours"),
+            ("24", "Every day"),
+        ],
+        required=False,
+    )
+
+
 class RulesForm(forms.Form):
     """Which files the workspace keeps, beyond what every workspace leaves out."""
 

@@ -75,3 +75,33 @@ def test_badge_and_facts_follow_the_jobs_end(alice, filled, vectors):
     assert 'id="workspace-status" hx-swap-oob="true"' in over
     assert 'id="workspace-facts" hx-swap-oob="true"' in over
     assert "is binary" in over
+
+
+def test_a_repository_is_followed_and_its_token_never_shown(alice, charlie, queue):
+    address = page("import", alice.workspace.pk)
+    body = {"url": "https://git.example.org/a/b.git", "token": "canary-token-1"}
+
+    assert charlie.web.post(address, body).status_code == 404
+    assert alice.web.post(address, body).status_code == 302
+    shown = alice.web.get(address).text
+    assert "git.example.org/a/b.git" in shown and "canary-token-1" not in shown
+
+
+def test_an_address_that_may_not_be_fetched_is_refused_on_the_form(alice):
+    body = {"url": "http://127.0.0.1/x.git"}
+    shown = alice.web.post(page("import", alice.workspace.pk), body)
+
+    assert shown.status_code == 200 and "alert-bad" in shown.text
+
+
+def test_a_hooks_secret_is_shown_once_and_following_ends(alice, queue):
+    body = {"url": "https://git.example.org/a/b.git"}
+    alice.web.post(page("import", alice.workspace.pk), body)
+    made = alice.web.post(page("import_hook", alice.workspace.pk))
+    secret = made.context["secret"]
+
+    assert secret in made.text and "no-store" in made["Cache-Control"]
+    assert secret not in alice.web.get(page("import", alice.workspace.pk)).text
+    alice.web.post(page("import_forget", alice.workspace.pk))
+    gone = alice.web.post(page("import_forget", alice.workspace.pk))
+    assert gone.status_code == 409
