@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from aiassist.lib.clock import now
 from aiassist.lib.queue import enqueue
+from workspaces.git.importing import break_fetches
 from workspaces.indexing.records import put_leftovers_right
 from workspaces.jobs import TASK
 from workspaces.leases import LeaseLost, break_leases, take_lease
@@ -36,6 +37,7 @@ def resume_interrupted() -> int:
     for key in keys:
         enqueue(TASK, job_id=key)
     sweep()
+    break_fetches()
     return len(keys)
 
 

@@ -152,9 +152,14 @@ def test_the_main_job_over_http(alice, indexer):
         "id": ANY,
         "workspace_id": alice.workspace.pk,
         "state": "queued",
+        "phase": "queued",
         "files_total": 2,
+        "files_read": 0,
         "files_done": 0,
         "chunks": 0,
+        "chunks_total": None,
+        "chunks_computed": 0,
+        "eta_seconds": None,
         "skipped": [],
         "n_skipped": 0,
         "skipped_reasons": [],
@@ -188,9 +193,11 @@ def test_the_main_job_over_http(alice, indexer):
                 "text": ANY,
                 "sha256": sha(AUTH),
                 "generation": 1,
+                "served_by": ANY,
             }
         ],
         "took_ms": ANY,
+        "index": {"state": "ready", "generation": 1, "keywords": 1.0, "meaning": 1.0},
     }
     assert searched["x-ratelimit-limit-requests"]
     assert "RateLimit" in searched
@@ -338,7 +345,8 @@ def test_a_search_in_an_empty_workspace_finds_nothing(alice):
         url(alice.workspace, "/search"), {"query": "x"}, format="json"
     )
 
-    assert response.json() == {"results": [], "took_ms": ANY}
+    empty_index = {"state": "empty", "generation": 0, "keywords": 0.0, "meaning": 0.0}
+    assert response.json() == {"results": [], "took_ms": ANY, "index": empty_index}
 
 
 def routes(workspace, job_id="job_x", sync_id="sync_x"):

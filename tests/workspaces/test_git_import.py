@@ -27,6 +27,7 @@ from workspaces.git.wire import checked_repository
 from workspaces.jobs import cancel_job
 from workspaces.models import GitSource, IndexJob, LeftOutFile, SourceFile
 from workspaces.services import create_workspace
+from workspaces.sweeping import resume_interrupted
 
 FILES = {
     "src/app.py": b"def main():\n    return 1\n",
@@ -447,6 +448,66 @@ def test_j1_a_dead_workers_import_is_sent_again(alice, host, repository, queue):
     run_import(alice.workspace.pk)
 
     assert "src/app.py" in paths(alice.workspace)
+
+
+def test_j1_an_embedded_start_takes_up_what_was_cut_off(alice, host, repository, queue):
+    ask_import(workspace=alice.workspace, url=f"{host.url}/code.git")
+    GitSource.objects.update(
+        lease_token="dead", lease_until=now() + timedelta(minutes=3)
+    )
+    run_import(alice.workspace.pk)
+    assert host.asked == [], "somebody seems to be at it"
+
+    resume_interrupted()
+    assert queue.names.count("workspaces.fetch") == 2
+    run_import(alice.workspace.pk)
+
+    assert "src/app.py" in paths(alice.workspace)
+
+
+def test_a_cancel_is_heard_while_the_pack_is_read(
+    alice, host, repository, queue, monkeypatch
+):
+    job = ask_import(workspace=alice.workspace, url=f"{host.url}/code.git")
+    kept = importing.gather
+
+    def gather_after_a_cancel(*arguments, **more):
+        cancel_job(job=IndexJob.objects.get(pk=job.pk))
+        return kept(*arguments, **more)
+
+    monkeypatch.setattr(importing, "gather", gather_after_a_cancel)
+    run_import(alice.workspace.pk)
+
+    job.refresh_from_db()
+    assert (job.state, paths(alice.workspace)) == ("cancelled", set())
+
+
+def test_the_owner_asks_over_http(alice, host, repository, queue):
+    address = f"/api/v1/workspaces/{alice.workspace.pk}/import"
+
+    answer = alice.api.post(
+        address,
+        {"url": f"{host.url}/code.git/", "ref": "main", "every_hours": 24},
+        format="json",
+    )
+
+    assert answer.status_code == 202
+    job = answer.json()
+    assert (job["state"], job["phase"]) == ("queued", "fetching")
+    assert answer["Location"].endswith(f"/jobs/{job['id']}")
+    run_import(alice.workspace.pk)
+    shown = alice.api.get(address).json()
+    assert shown.pop("next_at") > shown.pop("imported_at")
+    assert shown == {
+        "url": f"{host.url}/code.git",
+        "ref": "main",
+        "username": "",
+        "has_token": False,
+        "every_hours": 24,
+        "commit": repository.git("rev-parse", "HEAD"),
+        "error": "",
+        "has_hook": False,
+    }
 
 
 def test_j9_one_users_imports_wait_for_each_other(

@@ -1,6 +1,8 @@
 """F6: storage caps are exact while many upload at once."""
 
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from io import BytesIO
 
 import pytest
 from django.db import connections
@@ -9,9 +11,11 @@ from aiassist.lib.errors import StorageExceeded
 from billing.models import Tier
 from tests.workspaces.packing import zip_of
 from workspaces.archives import import_archive
+from workspaces.errors import IncompleteSync
 from workspaces.files import delete_file, put_file
 from workspaces.models import Blob, SourceFile, UserStorage
 from workspaces.services import create_workspace, delete_workspace
+from workspaces.sync import commit_sync, missing_of, start_sync, upload_files
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,3 +89,37 @@ def test_f6_parallel_archives_deletions_and_uploads_leave_an_exact_account(alice
     for workspace in workspaces:
         delete_workspace(workspace=workspace)
     assert used(alice) == 0
+
+
+def test_two_clients_that_sync_one_workspace_leave_one_of_both_manifests(alice):
+    """Each commit is one step; what another's commit took away is asked for again."""
+    mine = [{f"{who}/{n}.py": b"%d" % n for n in range(30)} for who in "ab"]
+    common = {"both.py": b"shared = 1\n"}
+
+    def sync_twice(number):
+        for _ in range(2):
+            files = {**mine[number], **common}
+            manifest = {p: sha256(data).hexdigest() for p, data in files.items()}
+            plan = start_sync(
+                workspace=alice.workspace, manifest=manifest, delete_missing=True
+            )
+            while missing := missing_of(workspace=alice.workspace, sync=plan.sync):
+                parts = [(p, BytesIO(files[p]), len(files[p])) for p in missing]
+                upload_files(workspace=alice.workspace, sync=plan.sync, files=parts)
+                try:
+                    commit_sync(workspace=alice.workspace, sync=plan.sync)
+                    break
+                except IncompleteSync:
+                    continue
+            else:
+                commit_sync(workspace=alice.workspace, sync=plan.sync)
+        return True
+
+    assert alice.workspace
+    assert in_parallel(sync_twice, 2) == [True, True]
+
+    paths = set(SourceFile.objects.values_list("path", flat=True))
+    assert paths in [{*files, *common} for files in mine]
+    shas = set(SourceFile.objects.values_list("sha256", flat=True))
+    assert shas <= set(Blob.objects.charged().values_list("sha256", flat=True))
+    assert used(alice) == sum(Blob.objects.charged().values_list("n_bytes", flat=True))

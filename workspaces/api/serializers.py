@@ -9,6 +9,7 @@ from aiassist.lib.errors import ValidationFailed
 from workspaces import queries
 from workspaces.gitignore import MAX_BYTES, MAX_PATTERN_CHARS
 from workspaces.globs import MAX_GLOB_CHARS
+from workspaces.jobs import eta_seconds, phase_of
 from workspaces.models import (
     IndexJob,
     JobState,
@@ -271,6 +272,12 @@ class ArchiveInput(Shape):
 class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
     workspace_id = serializers.CharField()
     state = serializers.ChoiceField(JobState.choices)
+    phase = serializers.SerializerMethodField(
+        help_text="queued, fetching, keywords, embedding or ended."
+    )
+    eta_seconds = serializers.SerializerMethodField(
+        help_text="At its pace so far; null: too early to tell."
+    )
     skipped = SkippedOutput(many=True, help_text="At most 200; n_skipped counts all.")
     skipped_reasons = SkipReasonOutput(
         many=True, help_text="Each reason and its number of files, most first."
@@ -283,9 +290,14 @@ class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
             "id",
             "workspace_id",
             "state",
+            "phase",
             "files_total",
+            "files_read",
             "files_done",
             "chunks",
+            "chunks_total",
+            "chunks_computed",
+            "eta_seconds",
             "skipped",
             "n_skipped",
             "skipped_reasons",
@@ -294,6 +306,12 @@ class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
             "started_at",
             "finished_at",
         ]
+
+    def get_phase(self, job: IndexJob) -> str:
+        return phase_of(job)
+
+    def get_eta_seconds(self, job: IndexJob) -> int | None:
+        return eta_seconds(job)
 
 
 class SearchInput(Shape):
@@ -332,11 +350,24 @@ class HitOutput(Shape):
     text = serializers.CharField()
     sha256 = serializers.CharField(help_text="Of the file's bytes.")
     generation = serializers.IntegerField()
+    served_by = serializers.CharField(help_text="`keywords`, `meaning` or `both`.")
+
+
+class ServingOutput(Shape):
+    state = serializers.CharField()
+    generation = serializers.IntegerField()
+    keywords = serializers.FloatField(help_text="Share of files found by their words.")
+    meaning = serializers.FloatField(
+        help_text="Share of passages found by their meaning."
+    )
 
 
 class SearchOutput(Shape):
     results = HitOutput(many=True, source="hits")
     took_ms = serializers.IntegerField()
+    index = ServingOutput(
+        allow_null=True, help_text="How much of the index could be searched."
+    )
 
 
 @extend_schema_field(

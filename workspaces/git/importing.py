@@ -10,7 +10,8 @@ import contextvars
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from tempfile import TemporaryFile
@@ -46,12 +47,12 @@ from workspaces.models import (
     Workspace,
 )
 from workspaces.storage import Spool, lock_workspace
-from workspaces.unpacking import Limits
+from workspaces.unpacking import Archive, Entry, Limits
 
 logger = logging.getLogger(__name__)
 
 _LEASE = timedelta(seconds=60)
-_READING = timedelta(seconds=600)  # the pack, once it is here
+_INDEXING = timedelta(seconds=180)  # the pack's objects, once it is here
 _BEAT_SECONDS = 1.0
 _BACKOFF = timedelta(seconds=15)
 
@@ -249,12 +250,13 @@ class _Fetching:
 
 def _keep(turn: _Turn, file: IO[bytes], fetched: Fetched) -> None:
     """Read the pack, then make the commit's files the workspace's in one step."""
-    turn.renew(_READING)
+    turn.renew(_INDEXING)
     limits = Limits.of(turn.tier)
     files = CommitFiles(Pack(file, file.tell(), limits), fetched.object_id, limits)
+    watched = _Watched(files, turn)
     with Spool() as spool:
         gathered = gather(
-            files, spool, turn.workspace, turn.tier, True, strip_folder=False
+            watched, spool, turn.workspace, turn.tier, True, strip_folder=False
         )
         if not gathered.files:
             raise GitRefused("This repository holds no file that can be indexed.")
@@ -278,6 +280,30 @@ def _keep(turn: _Turn, file: IO[bytes], fetched: Fetched) -> None:
             if asked_again:
                 # A push that came while the old commit was on its way.
                 request_import(locked, source)
+
+
+class _Watched:
+    """An archive whose reader keeps its turn, and hears a cancel, as it goes on."""
+
+    def __init__(self, archive: Archive, turn: _Turn) -> None:
+        self._archive, self._turn = archive, turn
+        self.holds_tracked_files = archive.holds_tracked_files
+
+    def entries(self) -> Iterator[Entry]:
+        renewed = 0.0
+        for entry in self._archive.entries():
+            if time.monotonic() - renewed > _BEAT_SECONDS:
+                self._turn.renew()
+                renewed = time.monotonic()
+            yield entry
+
+
+def break_fetches() -> None:
+    """Free every source: for a start-up where no other process can be at work."""
+    GitSource.objects.exclude(lease_until=None).update(
+        lease_token="", lease_until=None, sent_at=None
+    )
+    sweep_imports()
 
 
 def _succeeded(source: GitSource, commit: str, branch: str) -> None:
