@@ -27,7 +27,7 @@ class Counting:
 
     def __init__(self, store):
         self.store = store
-        self.calls = Counter()
+        self.calls: Counter[str] = Counter()
         self.points = 0
 
     def __getattr__(self, name):

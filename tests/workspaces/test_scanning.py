@@ -28,6 +28,7 @@ def test_an_upload_is_searched_before_any_worker_has_seen_it(alice, indexer):
     best = outcome.hits[0]
     assert (best.path, best.served_by) == ("net/retry.py", "keywords")
     assert "def retry_delay" in best.text
+    assert outcome.index is not None
     assert (outcome.index.state, outcome.index.keywords) == ("building", 0.0)
 
 

@@ -87,7 +87,7 @@ def seen(workspace, state=None):
     found = set()
     for name in ("before", "after", "leaving", "coming", "unchanged"):
         outcome = search(workspaces=[fresh], query=name, mode="keyword")
-        assert state is None or outcome.index.state == state
+        assert state is None or (outcome.index and outcome.index.state == state)
         found |= {name for hit in outcome.hits if name in hit.text}
     return found
 
