@@ -5,8 +5,8 @@ payloads. A passage's evidence is how near its meaning is, how well its words ma
 how much of both its file and its neighbours hold, and how many of the query's words
 name it. Code comes before tests and prose, unless these are asked for.
 
-The weights were found by coordinate search on the development half of
-`benchmarks/retrieval` (`python -m benchmarks.retrieval --tune`), never on its test half.
+The weights were found by coordinate search on the development half of the retrieval
+benchmark (`python -m benchmarks.retrieval --tune`), never on its test half.
 """
 
 import re
