@@ -26,6 +26,7 @@ No connection is held once `admit` has returned (`aadmit` gives it back).
 """
 
 import json
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -47,6 +48,9 @@ from billing.windows import Grant, Taken, Verdict, Want
 
 # Redis gets a twentieth of the limit at a time: what a loss of it may cost a user.
 BLOCKS = 20
+# How long a granted block may take to Redis: a timeout, and a busy machine.
+_ON_ITS_WAY = timedelta(seconds=2)
+_PAUSE_SECONDS, _TRIES = 0.01, 100
 _UNLIMITED = 10**9  # with RATE_LIMIT_ENABLED off everything is admitted and counted
 
 
@@ -264,17 +268,35 @@ def _with_new_grant(call: Call, taken: Taken) -> Admission:
     moment = call.now or taken.at
     grant, refusal = _grant(call, taken, moment)
     put = windows.put(grant, want_of(call))
+    if put is not None and put.verdict is Verdict.TAKEN:
+        return admission_of(call, put)
     if refusal is not None:
-        raise refusal
+        return _after_the_block(call, grant, refusal)
+    if grant.n_calls < 1:
+        return _by_database(call)
     if put is None or put.verdict is Verdict.STALE:
         # Redis has lost its lease, or itself, since it asked: the call was counted.
         return _hold_in_database(call, moment)
-    if put.verdict is Verdict.TAKEN:
-        return Admission(call, _limits_of(call, put), put.at)
     # Others have taken the last slot, or all that was granted, meanwhile.
     if refusal := refusal_of(_limits_of(call, put)):
         raise refusal
     return _by_database(call)
+
+
+def _after_the_block(call: Call, grant: Grant, refusal: QuotaExceeded) -> Admission:
+    """Try again while a block that fills the window is on its way to Redis.
+
+    Else calls that come together at the end of a window would be refused, although
+    some of those that were granted are still to be had.
+    """
+    for _ in range(_TRIES):
+        taken = windows.take(want_of(call))
+        if taken is not None and taken.verdict is Verdict.TAKEN:
+            return admission_of(call, taken)
+        if taken is None or taken.lease != grant.lease or taken.block == grant.block:
+            break
+        time.sleep(_PAUSE_SECONDS)
+    raise refusal
 
 
 @transaction.atomic
@@ -288,10 +310,11 @@ def _grant(
         # What it had not spent stays counted: nobody knows how much that was.
         if quota.lease and quota.hour_used:
             quota.losses = min(quota.losses + 1, 99)
-        quota.lease, quota.version = taken.lease, 0
+        quota.lease, quota.block, quota.block_at = taken.lease, 0, None
     elif clock.day_window(taken.at)[0] == quota.day_start:
         quota.day_used = max(0, quota.day_used - taken.back)
-    n_calls = _block(call, quota, is_first=quota.version == taken.version)
+    on_its_way = quota.block != taken.block and not _is_lost(quota)
+    n_calls = _block(call, quota, is_first=not on_its_way)
     refusal = None
     if n_calls < 1:
         limits = _limits(call, quota, moment, spare=taken.left)
@@ -299,6 +322,8 @@ def _grant(
     quota.hour_used += n_calls
     quota.day_used += n_calls
     quota.version += 1
+    if n_calls > 1:
+        quota.block, quota.block_at = quota.version, clock.now()
     quota.save()
     return _grant_of(quota, n_calls, _holds(call.user_id, moment)), refusal
 
@@ -313,12 +338,18 @@ def _block(call: Call, quota: Quota, *, is_first: bool) -> int:
     return min(fair, hour - quota.hour_used, day - quota.day_used)
 
 
+def _is_lost(quota: Quota) -> bool:
+    """Tell whether the last block should have been in Redis long ago."""
+    return quota.block_at is None or clock.now() - quota.block_at > _ON_ITS_WAY
+
+
 def _grant_of(
     quota: Quota, n_calls: int, holds: tuple[tuple[str, datetime], ...]
 ) -> Grant:
     return Grant(
         lease=quota.lease,
-        version=quota.version,
+        number=quota.version,
+        block=quota.block,
         hour_start=quota.hour_start,
         hour_used=quota.hour_used,
         day_start=quota.day_start,

@@ -45,6 +45,8 @@ CACHED_MS = 1000
 _MISS, _NO_SCOPE, _NO_FEATURE = 4, 5, 6
 _TIER_FIELDS = tuple(field.attname for field in Tier._meta.concrete_fields)
 
+_readings: dict[str, asyncio.Future[tuple[Arg, ...]]] = {}
+
 Headers = Iterable[tuple[bytes, bytes]]  # as in an ASGI scope: names in lower case
 
 
@@ -94,7 +96,7 @@ async def aenter(
     if answer is None:
         return await _by_database(asked)
     if answer[0] == _MISS:
-        fill = await in_background(_read, asked, answer)
+        fill = await _read_once(asked, answer)
         answer = await _ask_redis(asked, fill)
         if answer is None or answer[0] == _MISS:
             # Redis has gone, or somebody has lost something, since: ask anew.
@@ -137,6 +139,28 @@ async def _ask_redis(asked: _Asked, fill: Sequence[Arg] = ()) -> Any:
     except asyncio.CancelledError:
         answering.add_done_callback(partial(_undo, asked.hold_id))
         raise
+
+
+async def _read_once(asked: _Asked, miss: Sequence[Any]) -> Sequence[Arg]:
+    """Read for all calls of one credential that miss at once.
+
+    Whoever joins later has missed later: what they get ends with the first one's
+    second.
+    """
+    reading = _readings.get(asked.digest)
+    if reading is None:
+        reading = asyncio.ensure_future(in_background(_read, asked, miss))
+        _readings[asked.digest] = reading
+        reading.add_done_callback(partial(_read_done, asked.digest))
+    if reading.get_loop() is not asyncio.get_running_loop():
+        return await in_background(_read, asked, miss)
+    return await asyncio.shield(reading)
+
+
+def _read_done(digest: str, reading: "asyncio.Future[Any]") -> None:
+    _readings.pop(digest, None)
+    if not reading.cancelled():
+        reading.exception()  # whoever waited has it; nobody may have
 
 
 def _undo(hold_id: str, answering: "asyncio.Future[Any]") -> None:

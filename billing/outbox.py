@@ -69,9 +69,11 @@ SettledCall = dict[str, Any]
 def settled_call(**columns: Any) -> SettledCall:
     """Return a call that every column takes, whatever a provider called itself."""
     for name, most in _TEXTS.items():
-        # What no column takes (NUL, half a surrogate pair) is left out.
-        clean = columns[name].encode("utf-8", "ignore").decode().replace("\0", "")
-        columns[name] = clean[:most]
+        text = columns[name]
+        if not text.isprintable():
+            # What no column takes (NUL, half a surrogate pair) is left out.
+            text = text.encode("utf-8", "ignore").decode().replace("\0", "")
+        columns[name] = text[:most]
     for name in _NUMBERS:
         columns[name] = min(max(0, columns[name]), _MOST_INTEGER)
     return columns

@@ -24,7 +24,9 @@ classify(
     "billing.Quota",
     owner="user",
     export=("user", "hour_start", "hour_used", "day_start", "day_used"),
-    withheld=dict.fromkeys(("lease", "version", "losses"), "internal"),
+    withheld=dict.fromkeys(
+        ("lease", "version", "losses", "block", "block_at"), "internal"
+    ),
     retention=_WITH_THE_ACCOUNT,
     erase="delete",
 )

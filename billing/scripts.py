@@ -2,9 +2,11 @@
 
 What is kept, all of it rebuilt from the database when it is lost:
 
-    quota:{user_…}  hash: run, lease, version, hour_start, hour, left, day_start, day,
-                    back, asked. `left` are granted calls that nobody has made yet,
-                    `back` calls of the day that were granted and will not be made.
+    quota:{user_…}  hash: run, lease, synced, block, hour_start, hour, left, day_start,
+                    day, back, asked. `left` are granted calls that nobody has made
+                    yet, `back` calls of the day that were granted and will not be
+                    made. Grants are numbered: `synced` is the one that hour and day
+                    were read with, `block` the last one of more than one call.
     slots:{user_…}  sorted set: reservation id by the moment (ms) its hold ends
     holds           hash: reservation id → lease|hour|day|admitted_at|what it is for
     holds:ends      sorted set: `user id|reservation id` by the moment its hold ends
@@ -30,22 +32,23 @@ local function clock(given)
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local FIELDS = {'run', 'lease', 'version', 'hour_start', 'hour', 'left', 'day_start',
-                'day', 'back', 'asked'}
+local FIELDS = {'run', 'lease', 'synced', 'hour_start', 'hour', 'left', 'day_start',
+                'day', 'back', 'asked', 'block'}
 
 local function read(user)
   local kept = redis.call('HMGET', 'quota:{' .. user .. '}', unpack(FIELDS))
   if kept[1] ~= life() then return nil end
-  return {run = kept[1], lease = kept[2], version = tonumber(kept[3]),
+  return {run = kept[1], lease = kept[2], synced = tonumber(kept[3]),
           hour_start = tonumber(kept[4]), hour = tonumber(kept[5]),
           left = tonumber(kept[6]), day_start = tonumber(kept[7]),
-          day = tonumber(kept[8]), back = tonumber(kept[9]), asked = tonumber(kept[10])}
+          day = tonumber(kept[8]), back = tonumber(kept[9]), asked = tonumber(kept[10]),
+          block = tonumber(kept[11])}
 end
 
 local function write(user, q)
   local key = 'quota:{' .. user .. '}'
-  redis.call('HSET', key, 'run', q.run, 'lease', q.lease, 'version', q.version,
-    'hour_start', q.hour_start, 'hour', q.hour, 'left', q.left,
+  redis.call('HSET', key, 'run', q.run, 'lease', q.lease, 'synced', q.synced,
+    'block', q.block, 'hour_start', q.hour_start, 'hour', q.hour, 'left', q.left,
     'day_start', q.day_start, 'day', q.day, 'back', q.back, 'asked', q.asked)
   redis.call('EXPIRE', key, 172800)
 end
@@ -59,7 +62,7 @@ local function roll(q, now)
   else
     q.back = q.back + q.left
   end
-  q.hour_start, q.hour, q.left = hour_start, 0, 0
+  q.hour_start, q.hour, q.left, q.synced = hour_start, 0, 0, -1
 end
 
 local function used(q)
@@ -75,7 +78,7 @@ end
 local function answer(verdict, user, q, now, n_slots)
   local hour, day = used(q)
   return {verdict, math.max(now, q.hour_start), hour, day, n_slots, q.lease, q.left, 0,
-          q.version}
+          q.block}
 end
 
 local function hold(user, q, now, id, ends, meta)
@@ -93,7 +96,8 @@ local REFUSED, TAKEN, ASK, STALE = 0, 1, 2, 3
 local function take(user, now, c)
   local q = read(user)
   if not q then
-    q = {run = life(), lease = c.fresh, version = 0, hour_start = now - now % 3600000,
+    q = {run = life(), lease = c.fresh, synced = -1, block = 0,
+         hour_start = now - now % 3600000,
          hour = 0, left = 0, day_start = now - now % 86400000, day = 0, back = 0,
          asked = now}
   end
@@ -133,8 +137,9 @@ return take(ARGV[2], clock(ARGV[1]), {
 """
 )
 
-# now, user, lease, version, hour_start, hour, day_start, day, granted calls, slot
-# limit, id ("": none), hold_ms, meta, then pairs of ends_ms, id of the database's holds
+# now, user, lease, number, hour_start, hour, day_start, day, granted calls, slot
+# limit, id, hold_ms, meta, number of the last block, then pairs of ends_ms, id of the
+# database's holds
 PUT = (
     _SHARED
     + """
@@ -148,16 +153,22 @@ if hour_start < q.hour_start then
   write(user, q)
   return {STALE, now, 0, 0, 0, '', 0, 0, 0}
 end
+local number, block = tonumber(ARGV[4]), tonumber(ARGV[14])
 q.left = q.left + n
-if tonumber(ARGV[4]) > q.version then
-  q.version, q.hour, q.day = tonumber(ARGV[4]), tonumber(ARGV[6]), tonumber(ARGV[8])
+if number == block then q.block = block end
+-- Counts that hold a block which is still on its way would look full too soon.
+local is_whole = n == 0 or q.synced < 0 or number == block
+if q.block == block and number > q.synced and is_whole then
+  q.synced, q.hour, q.day = number, tonumber(ARGV[6]), tonumber(ARGV[8])
+elseif number > q.synced then
+  q.hour, q.day = q.hour + n, q.day + n
 end
 q.asked = now
-for i = 14, #ARGV, 2 do
+for i = 15, #ARGV, 2 do
   redis.call('ZADD', 'slots:{' .. user .. '}', ARGV[i], ARGV[i + 1])
 end
 local n_slots = slots(user, now)
-if ARGV[11] == '' or q.left < 1 or n_slots >= tonumber(ARGV[10]) then
+if q.left < 1 or n_slots >= tonumber(ARGV[10]) then
   write(user, q)
   return answer(REFUSED, user, q, now, n_slots)
 end

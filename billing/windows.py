@@ -68,7 +68,7 @@ class Taken:
     lease: str  # names what Redis knows of the user; another one: it has forgotten
     left: int  # granted calls that are not used yet
     back: int  # granted calls of the day that will not be used, to be counted back
-    version: int  # of the last grant that arrived
+    block: int  # number of the last block that arrived
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ class Grant:
     """Calls that the database has counted and Redis may admit."""
 
     lease: str
-    version: int  # orders the grants of one user
+    number: int  # of this grant, of the user's
+    block: int  # number of the last one that was more than one call
     hour_start: datetime
     hour_used: int  # with the granted calls
     day_start: datetime
@@ -120,7 +121,7 @@ def take(want: Want) -> Taken | None:
 
 
 def put(grant: Grant, want: Want) -> Taken | None:
-    """Hand granted calls to Redis and take the first one of them.
+    """Hand granted calls to Redis and take one, of them or of others there.
 
     Never sent twice: a grant that arrives twice would be spent twice.
     """
@@ -130,16 +131,17 @@ def put(grant: Grant, want: Want) -> Taken | None:
         want.now_ms,
         want.user_id,
         grant.lease,
-        grant.version,
+        grant.number,
         ms(grant.hour_start),
         grant.hour_used,
         ms(grant.day_start),
         grant.day_used,
         grant.n_calls,
         want.slot_limit,
-        want.hold_id if grant.n_calls else "",
+        want.hold_id,
         want.hold_ms,
         want.meta,
+        grant.block,
         *holds,
         once=True,
     )

@@ -1,6 +1,8 @@
 """The ledger: what is held, what was used, and the counts both add up to."""
 
+import os
 from datetime import datetime
+from itertools import count
 from typing import Any, NoReturn, Self
 
 from django.conf import settings
@@ -8,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from aiassist.lib import clock
-from aiassist.lib.ids import new_id
+from aiassist.lib.ids import base62_encode, base62_random, new_id
 
 
 class LedgerIsFinal(Exception):
@@ -34,7 +36,9 @@ class Quota(models.Model):
     day_used = models.PositiveIntegerField(default=0)
     # What Redis calls its counts of this user; another name: it has forgotten.
     lease = models.CharField(max_length=40, blank=True, default="")
-    version = models.PositiveBigIntegerField(default=0)  # orders grants
+    version = models.PositiveBigIntegerField(default=0)  # number of the last grant
+    block = models.PositiveBigIntegerField(default=0)  # of the last of many calls
+    block_at = models.DateTimeField(null=True)  # by the real clock; None: never
     losses = models.PositiveSmallIntegerField(default=0)  # of leases, this hour
 
     def __str__(self) -> str:
@@ -63,8 +67,24 @@ class Quota(models.Model):
             self.day_used = max(0, self.day_used - 1)
 
 
+_numbers = count()
+_process = ""
+
+
 def new_reservation_id() -> str:
-    return new_id("res")
+    """Return an id made of this process's own and a number: no draw for each call."""
+    global _process
+    if not _process:
+        _process = base62_random(14)
+    return f"res_{_process}{base62_encode(next(_numbers), 8)}"
+
+
+def _start_anew() -> None:
+    global _process
+    _process = ""
+
+
+os.register_at_fork(after_in_child=_start_anew)
 
 
 class ReservationQuerySet(models.QuerySet["Reservation"]):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -146,7 +147,8 @@ async def test_a_full_window_is_refused_with_headers(alice, key):
     with pytest.raises(QuotaExceeded) as refused:
         await aenter(bearer(key), **CALL)
     assert refused.value.details["policy"] == "hour"
-    assert refused.value.details["headers"]["x-ratelimit-remaining-requests"] == "0"
+    headers: Any = refused.value.details["headers"]
+    assert headers["x-ratelimit-remaining-requests"] == "0"
 
 
 async def test_with_limits_off_all_are_admitted(alice, key, settings):
@@ -325,6 +327,22 @@ async def test_s1_who_leaves_while_being_admitted_gives_the_call_back(alice, key
         while await in_db(n_open, alice.user.pk):
             await asyncio.sleep(0.01)
     assert (await in_db(limits_for, alice.user)).hour.used == 0
+
+
+async def test_many_that_miss_at_once_ask_the_database_once(key, monkeypatch):
+    """A second's end must not send a hundred calls to the database together."""
+    limits = {"requests_per_hour": 1000, "max_concurrent": 1000}
+    await in_db(Tier.objects.filter(pk="free").update, **limits)
+    read, reads = entry._read, []
+
+    def counted(*args):
+        reads.append(args)
+        return read(*args)
+
+    monkeypatch.setattr(entry, "_read", counted)
+    calls = (aenter(bearer(key), **CALL) for _ in range(100))
+    assert len(await asyncio.gather(*calls)) == 100
+    assert len(reads) == 1
 
 
 async def test_many_at_once_are_exact(alice, key):

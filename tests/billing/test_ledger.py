@@ -177,8 +177,8 @@ def test_a_call_that_no_table_takes_does_not_keep_the_others(alice, caplog):
 
 def test_m5_what_no_column_takes_is_left_out(alice):
     """A provider may call itself anything."""
-    spent = {"provider": "a\0b", "model": "x\ud800" + "y" * 500, "tokens_in": 2**70}
-    record = use(alice, **spent)
+    model = "x\ud800" + "y" * 500
+    record = use(alice, provider="a\0b", model=model, tokens_in=2**70)
 
     assert (record.provider, record.model) == ("ab", "x" + "y" * 119)
     assert record.tokens_in == 2**63 - 1

@@ -39,7 +39,7 @@ def test_an_hours_window_opens_again_with_the_next_hour():
 def test_the_present_limits_reproduce_the_real_refusals(alice):
     """Each call is made for real, at its moment; the replay says the same of each."""
     limits = {"requests_per_hour": 3, "requests_per_day": 7}
-    tier(**limits)
+    tier("free", **limits)
     made = calls(*range(0, 300, 11))
     real = []
     for call in made:
