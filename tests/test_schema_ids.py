@@ -7,9 +7,11 @@ somebody owns.
 
 import json
 from base64 import b64encode
+from itertools import product
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx2
 import pytest
 from rest_framework.test import APIClient
 
@@ -53,6 +55,9 @@ PLAIN = {
     # Values
     *("name", "full_name", "preferences", "scopes", "expires_at"),
     *("requests", "file_bytes", "files", "file", "delete_missing"),
+    *("include", "exclude", "use_gitignore", "ignore_files", "size", "head"),
+    *("lines", "sha256", "url", "ref", "username", "every_hours"),
+    "hook_id",  # a code host's; its signature is the credential
 }
 # Not ids there, although they are called so elsewhere.
 LABELS = {("POST /api/v1/assistant/complete", "path")}
@@ -172,6 +177,43 @@ def what_is_told(answer: Any, value: str) -> Any:
     told = json.loads(text)
     told.pop("request_id", None)
     return told
+
+
+FACES = [o for o in operations() if o.path.startswith("/v1/") and o.method == "POST"]
+
+
+def test_t2_the_faces_own_door_checks_ids_too(
+    asgi_server: str, alice: Person, charlie: Person, queue: object
+):
+    """On a socket the faces are answered before Django's stack is reached."""
+    hers, his = holdings_of(alice), holdings_of(charlie)
+    change_tier(charlie.user, Tier.objects.get(pk="enterprise"), actor=None)
+    tried = 0
+
+    for operation in FACES:
+        for (where, field), stream in product(ids_of(operation), (False, True)):
+
+            def told(
+                value: str,
+                operation: Operation = operation,
+                place: tuple[str, str] = (where, field),
+                stream: bool = stream,
+            ) -> tuple[int, Any]:
+                body = {**EXAMPLES[operation.name], "stream": stream}
+                headers = {"X-API-Key": charlie.key}
+                (headers if place[0] == "header" else body)[place[1]] = value
+                answer = httpx2.post(
+                    asgi_server + operation.path, json=body, headers=headers, timeout=20
+                )
+                return answer.status_code, what_is_told(answer, value)
+
+            thing = IDS[field]
+            foreign = told(hers[thing])
+            assert foreign == told(f"{hers[thing][:-4]}ZZZZ")
+            assert foreign[0] == 404, (operation.name, where)
+            tried += 1
+    assert tried >= 12
+    assert his
 
 
 PAGED = [o for o in operations() if ("query", "cursor") in o.parameters]

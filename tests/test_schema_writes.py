@@ -26,7 +26,12 @@ from tests.support.openapi import EXAMPLES, Operation, operations
 from tests.support.people import Person
 
 OURS = ("accounts", "billing", "workspaces", "assistant")
-WRITES = [o for o in operations() if o.method in ("POST", "PUT", "PATCH")]
+WRITES = [
+    o
+    for o in operations()
+    if o.method in ("POST", "PUT", "PATCH")
+    if "/hooks/" not in o.path  # read by code hosts' signature alone
+]
 NUMBER, MOMENT, TEXT = 1_777_777_777, datetime(2001, 2, 3, tzinfo=UTC), "smuggled"
 # What people try first; the columns of our tables come on top.
 POPULAR: dict[str, Any] = {

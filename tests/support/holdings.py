@@ -3,12 +3,14 @@
 from hashlib import sha256
 
 from accounts import tokens
+from aiassist.lib.clock import now
 from assistant.models import Conversation
 from tests.factories import PASSWORD
 from tests.support.openapi import A_FILE
 from tests.support.people import Person
 from workspaces.files import put_file
 from workspaces.jobs import request_rebuild
+from workspaces.models import GitSource
 from workspaces.sync import start_sync
 
 
@@ -23,6 +25,9 @@ def holdings_of(person: Person) -> dict[str, str]:
         manifest={"b.py": sha256(A_FILE).hexdigest()},
         delete_missing=False,
     ).sync
+    source = GitSource.objects.create(
+        workspace=workspace, url="https://github.com/encode/httpx", wanted_at=now()
+    )
     refresh = tokens.sign_in(person.user).refresh
     conversation = Conversation.objects.create(user=person.user, title="kept")
     return {
@@ -33,6 +38,7 @@ def holdings_of(person: Person) -> dict[str, str]:
         "key_id": person.api_key.pk,
         "session_id": person.user.token_families.get().pk,
         "conversation_id": conversation.pk,
+        "hook_id": source.hook_id,
         "model_id": "extractive",
         "email": person.user.email,
         "password": PASSWORD,

@@ -33,12 +33,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "POST /api/v1/auth/token": {"email": "{email}", "password": "{password}"},
     "POST /api/v1/auth/token/refresh": {"refresh": "{refresh}"},
     "POST /api/v1/auth/token/revoke": {"token": "{refresh}"},
+    "POST /api/v1/hooks/git/{hook_id}": {"ref": "refs/heads/main"},
     "POST /api/v1/keys": {"name": "mine"},
     "PATCH /api/v1/keys/{key_id}": {"name": "mine"},
     "POST /api/v1/limits/check": {"feature": "search"},
     "PATCH /api/v1/me": {"full_name": "Mine"},
     "POST /api/v1/workspaces": {"name": "mine"},
     "PATCH /api/v1/workspaces/{workspace_id}": {"name": "mine"},
+    "POST /api/v1/workspaces/{workspace_id}/import": {
+        "url": "https://github.com/encode/httpx"
+    },
+    "POST /api/v1/workspaces/{workspace_id}/preview": {
+        "files": {"b.py": {"size": len(A_FILE)}}
+    },
     "POST /api/v1/workspaces/{workspace_id}/search": {"query": "one"},
     "POST /api/v1/workspaces/{workspace_id}/sync": {
         "files": {"b.py": sha256(A_FILE).hexdigest()},
@@ -64,6 +71,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 # Bodies whose members the document does not name, and what ids they may hold.
 FREE_FORM: dict[str, tuple[str, ...]] = {
+    "POST /api/v1/hooks/git/{hook_id}": (),
     "POST /v1/chat/completions": ("workspace_id",),
     "POST /v1/completions": ("workspace_id",),
     "POST /v1/embeddings": (),
@@ -101,7 +109,9 @@ class Operation:
 
     @property
     def can_stream(self) -> bool:
-        return "stream" in self.members or self.name in FREE_FORM
+        return "stream" in self.members or "workspace_id" in FREE_FORM.get(
+            self.name, ()
+        )
 
     def send(
         self,
