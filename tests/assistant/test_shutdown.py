@@ -5,10 +5,12 @@ import signal
 import time
 from pathlib import Path
 
+import httpx2
+
 from tests.assistant.asking import data_of, events_of, record_after, streaming
 from tests.fakes.providers import HOLD, FakeProvider, Script, openai_stream
 from tests.support.people import Person
-from tests.support.ports import free_port
+from tests.support.ports import free_port, wait_for
 from tests.support.processes import Process, django_env, python
 
 
@@ -19,7 +21,7 @@ def test_s7_sigterm_ends_an_open_stream_with_an_error_event(
     openai.will(Script([*steps, HOLD]))
     port = free_port()
     with _server(port, tmp_path / "site.log", openai) as site:
-        site.wait_for_output("Uvicorn running")
+        wait_for(lambda: answers(port), seconds=60, what="the server")
         with streaming(f"http://127.0.0.1:{port}", pro) as response:
             events = events_of(response)
             next(e for e in events if e.name == "delta")
@@ -39,7 +41,7 @@ def test_s7_a_stream_that_is_nearly_done_is_let_finish(
     openai.will(openai_stream("Some", " more", pause=0.4))
     port = free_port()
     with _server(port, tmp_path / "site.log", openai) as site:
-        site.wait_for_output("Uvicorn running")
+        wait_for(lambda: answers(port), seconds=60, what="the server")
         with streaming(f"http://127.0.0.1:{port}", pro) as response:
             events = events_of(response)
             next(e for e in events if e.name == "delta")
@@ -48,6 +50,13 @@ def test_s7_a_stream_that_is_nearly_done_is_let_finish(
 
     assert data_of(rest, "done")["finish_reason"] == "stop"
     assert record_after(pro).status == "ok"
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx2.get(f"http://127.0.0.1:{port}/health").status_code == 200
+    except httpx2.TransportError:
+        return False
 
 
 def _server(port: int, log: Path, fake: FakeProvider) -> Process:
