@@ -63,6 +63,7 @@ class Client:
     snippets: Callable[[Setup], Iterator[Snippet]]
     hint: str = ""
     scopes: tuple[str, ...] = (ASSISTANT, SEARCH)
+    least_context: int = 0  # tokens that its own prompt and tools alone take
 
 
 def served_faces() -> frozenset[str]:
@@ -424,6 +425,7 @@ CLIENTS: tuple[Client, ...] = (
         (MESSAGES,),
         _claude_code,
         scopes=_WITH_MCP,
+        least_context=20_000,
     ),
     Client(
         "codex",

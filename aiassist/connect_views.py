@@ -55,6 +55,8 @@ def connect_client(request: HttpRequest, slug: str) -> HttpResponse:
         "key": key,
         "secret": secret,
         "snippets": list(client.snippets(setup)),
+        "context_tokens": setup.context_tokens,
+        "too_small": setup.context_tokens <= client.least_context,
         "test_url": connect.MCP if connect.MCP in client.needs else "/v1/models",
     }
     return render(request, "connect/client.html", context)

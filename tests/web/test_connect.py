@@ -116,3 +116,10 @@ def test_too_many_keys_is_said_on_the_page(alice, monkeypatch):
     answer = alice.web.post(reverse("connect:client", args=["curl"]), follow=True)
 
     assert answer.status_code == 200 and "alert-bad" in answer.text
+
+
+def test_a_client_that_the_tier_is_too_small_for_says_so(alice):
+    told = "Your tier sends too little for it"
+
+    assert told in alice.web.get(reverse("connect:client", args=["claude-code"])).text
+    assert told not in alice.web.get(reverse("connect:client", args=["curl"])).text
