@@ -207,7 +207,7 @@ def test_a_query_does_not_wait_behind_passages():
     embed_query("warm up")
     indexing.start()
     try:
-        vectors = []
+        vectors: list[Any] = []
         while indexing.is_alive():
             vectors.append(embed_query(f"question {len(vectors)}"))
     finally:

@@ -87,6 +87,7 @@ def test_a_whole_index_says_that_it_is(alice, indexer):
 
     index = search(workspaces=[alice.workspace], query="greet").index
 
+    assert index is not None
     assert (index.state, index.keywords, index.meaning) == ("ready", 1.0, 1.0)
 
 
@@ -94,6 +95,7 @@ def test_nothing_is_searched_before_there_is_an_index(alice):
     outcome = search(workspaces=[alice.workspace], query="greet")
 
     assert outcome.hits == []
+    assert outcome.index is not None
     assert outcome.index.state == "empty"
 
 
@@ -131,4 +133,18 @@ def test_another_models_vectors_are_not_compared(alice, indexer):
     )
 
     assert {hit.served_by for hit in outcome.hits} == {"keywords"}
+    assert outcome.index is not None
     assert outcome.index.meaning == 0.0
+
+
+def test_a_pasted_error_finds_the_line_that_raises_it(alice, indexer):
+    error = 'def open_till():\n    raise TillError("The till cannot be opened now")\n'
+    decoys = {
+        f"till{i}.py": f'def open_till_{i}():\n    """Open the till: an error."""\n'
+        for i in range(8)
+    }
+    indexer.index(alice.workspace, {**decoys, "errors.py": error})
+
+    hits = found(alice.workspace, "TillError: The till cannot be opened now")
+
+    assert hits[0].path == "errors.py"
