@@ -45,7 +45,9 @@ def flood(person, n):
     multiply(Blob.objects.get(), n - 1, workspace_id=workspace_id)
     multiply(first, n - 1, id="'job_flood' || i", workspace_id=workspace_id)
     client = lib_redis.client()
-    client.rpush("index", *[client.lindex("index", 0)] * (n - 1))
+    message = client.lindex("index", 0)
+    assert message is not None
+    client.rpush("index", *[message] * (n - 1))
 
 
 def is_over(job):
