@@ -10,6 +10,7 @@ comes with its 95 % bootstrap interval.
     --half test             development, test or both
     --kinds question,tests  only these kinds
     --product-only          leave the simple designs out
+    --without TEXT          leave designs out whose name holds this
     --save FILE             keep the product's scores, to compare with later
     --against FILE          compare with kept scores, query by query
     --tune                  find the ranking's weights on the development half
@@ -67,6 +68,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kinds", default="")
     parser.add_argument("--only", default="", help="repositories by a part of the name")
     parser.add_argument("--product-only", action="store_true")
+    parser.add_argument("--without", default="")
     parser.add_argument("--save", type=Path)
     parser.add_argument("--against", type=Path)
     parser.add_argument("--tune", action="store_true")

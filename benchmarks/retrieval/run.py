@@ -81,6 +81,8 @@ class Run:
         designs: dict[str, Ranking] = {}
         if not self._options.product_only:
             designs |= Baselines(files, self._vectors).designs()
+        without = self._options.without
+        designs = {n: d for n, d in designs.items() if not without or without not in n}
         return designs | {_PRODUCT: product(workspace)}
 
     def _print(self, half: str, title: str, kinds: list[str]) -> None:
