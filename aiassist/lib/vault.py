@@ -61,7 +61,7 @@ def _keys() -> list[str]:
 
 
 def _derived(key: str, purpose: str) -> bytes:
-    # The keys are long and random, so that one hash suffices to spread them.
+    # The keys are long and random, so one hash suffices to spread them.
     return hashlib.sha256(
         b"\0".join((b"seal", purpose.encode(), key.encode()))
     ).digest()
