@@ -271,3 +271,17 @@ told[10] = kept[10]
 return told
 """
 )
+
+# user: take back what was granted and is not spent
+RECALL = (
+    _SHARED
+    + """
+local q = read(ARGV[1])
+if not q then return {'', 0, 0, 0, 0, 0} end
+local told = {q.lease, q.left, q.back, q.hour_start, q.day_start, 0}
+q.hour, q.day = q.hour - q.left, q.day - q.left - q.back
+q.left, q.back = 0, 0
+write(ARGV[1], q)
+return told
+"""
+)

@@ -168,7 +168,15 @@ def settle(user_id: str, hold_id: str, call: str) -> tuple[bool, str] | None:
 
 def peek(user_id: str, now: datetime, holds: Sequence[str] = ()) -> Kept | None:
     """Return what Redis holds; `holds` are the database's, counted once."""
-    answer = _run(scripts.PEEK, ms(now), user_id, *holds)
+    return _kept(_run(scripts.PEEK, ms(now), user_id, *holds))
+
+
+def recall(user_id: str) -> Kept | None:
+    """Take what is not spent out of Redis; return what there was."""
+    return _kept(_run(scripts.RECALL, user_id, once=True))
+
+
+def _kept(answer: Any) -> Kept | None:
     if answer is None:
         return None
     lease, left, back, hour_start, day_start, n_slots = cast(list[Any], answer)

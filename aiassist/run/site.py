@@ -55,6 +55,8 @@ def serve(
     from aiassist.asgi import application  # noqa: PLC0415
     from aiassist.celery import app  # noqa: PLC0415
     from aiassist.run.worker import EmbeddedWorker  # noqa: PLC0415
+    from billing.outbox import write_everything  # noqa: PLC0415
+    from billing.returning import return_grants  # noqa: PLC0415
 
     worker = EmbeddedWorker(app)
 
@@ -83,6 +85,9 @@ def serve(
     finally:
         say("\nStopping: letting the work in hand finish …")
         worker.stop()
+        # While Redis still answers: it comes back as another one to us.
+        write_everything()
+        return_grants()
         say("Stopped. Everything is kept; 'make run' goes on from here.")
     return 0
 

@@ -1,0 +1,78 @@
+"""An orderly restart of Redis costs nobody a call."""
+
+from datetime import timedelta
+
+import pytest
+
+from aiassist.lib.errors import QuotaExceeded
+from billing.admission import limits_for
+from billing.ledger import Settlement, release, settle
+from billing.models import Quota
+from billing.returning import return_grants
+from tests.billing.people import NOON, ask, tier, use
+
+pytestmark = pytest.mark.django_db
+
+
+def counted(person):
+    quota = Quota.objects.get(pk=person.user.pk)
+    return quota.hour_used, quota.day_used
+
+
+def test_what_redis_has_not_spent_is_counted_back(alice, redis_client):
+    tier(requests_per_hour=100, requests_per_day=200)
+    use(alice, now=NOON)
+    assert counted(alice) == (5, 5)
+    assert return_grants() == 4
+
+    assert counted(alice) == (1, 1)
+    redis_client.flushall()  # and comes back empty
+    assert limits_for(alice.user, now=NOON).hour.used == 1
+    use(alice, now=NOON)
+    assert counted(alice) == (6, 6)  # a whole block: no loss was noted
+
+
+def test_q6_what_was_returned_cannot_be_spent_too(alice):
+    """Redis goes on running: the window holds as many calls as before."""
+    tier(requests_per_hour=40)
+    admitted = 0
+    with pytest.raises(QuotaExceeded):
+        for _ in range(100):
+            settle(ask(alice, now=NOON), Settlement())
+            admitted += 1
+            return_grants()
+    assert admitted == 40
+    assert counted(alice) == (40, 40)
+
+
+def test_returning_twice_returns_once(alice):
+    tier(requests_per_hour=100, requests_per_day=200)
+    use(alice, now=NOON)
+    assert (return_grants(), return_grants()) == (4, 0)
+    assert counted(alice) == (1, 1)
+
+
+def test_a_call_released_after_the_return_is_returned_with_the_next(alice):
+    tier(requests_per_hour=100, requests_per_day=200)
+    held = ask(alice, now=NOON)
+    return_grants()
+    release(held)
+    use(alice, now=NOON)
+
+    assert limits_for(alice.user, now=NOON).hour.used == 1
+
+
+def test_what_an_ended_hour_left_is_returned_to_the_day(alice):
+    tier(requests_per_hour=100, requests_per_day=200)
+    use(alice, now=NOON)
+    later = NOON + timedelta(hours=1)
+    use(alice, now=later)
+    return_grants()
+
+    assert counted(alice) == (1, 2)
+
+
+def test_without_redis_nothing_is_returned(alice, redis_server):
+    use(alice, now=NOON)
+    redis_server.kill()
+    assert return_grants() == 0
