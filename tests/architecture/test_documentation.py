@@ -1,7 +1,6 @@
 """Settings and error codes are documented, every one."""
 
 import importlib
-import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +27,9 @@ def settings_read() -> set[str]:
 
 def error_codes() -> set[str]:
     for app in ("accounts", "billing", "workspaces", "assistant", "aiassist.lib"):
-        for module in pkgutil.iter_modules([str(ROOT / app.replace(".", "/"))]):
-            if module.name == "errors":
-                importlib.import_module(f"{app}.errors")
+        for file in (ROOT / app.replace(".", "/")).rglob("*errors.py"):
+            name = file.relative_to(ROOT).with_suffix("")
+            importlib.import_module(".".join(name.parts))
     # Errors outside an errors.py (a page's, the egress client's) stay inside: the
     # code that calls translates them. What is imported by now must not matter.
     codes = {
