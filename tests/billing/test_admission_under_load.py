@@ -1,5 +1,6 @@
 """Real processes, real PostgreSQL, a Redis that is killed, frozen and flushed."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -68,6 +69,37 @@ def test_q1_of_a_thousand_parallel_calls_exactly_a_hundred_pass(alice, keys, tmp
     assert spent(alice) == LIMIT
     kept = client().hgetall(f"quota:{{{alice.user.pk}}}")
     assert (kept["hour"], kept["left"]) == (str(LIMIT), "0")
+
+
+def test_q1_the_last_calls_of_a_window_wait_for_a_block_on_its_way(alice, monkeypatch):
+    """One process has been granted the last two; another asks before they arrive."""
+    tier(requests_per_hour=40, requests_per_day=400, max_concurrent=50)
+    principal = alice.principal
+    for _ in range(38):
+        ask(alice, now=NOON, principal=principal)
+    put, held = windows.put, threading.Event()
+
+    def slow(grant, want):
+        if grant.n_calls > 1:
+            held.set()
+            time.sleep(0.3)
+        return put(grant, want)
+
+    monkeypatch.setattr(windows, "put", slow)
+
+    def other():
+        try:
+            ask(alice, now=NOON, principal=principal)
+        finally:
+            connection.close()
+
+    first = threading.Thread(target=other)
+    first.start()
+    assert held.wait(5)
+    assert ask(alice, now=NOON, principal=principal).limits.hour.used == 40
+    first.join()
+    with pytest.raises(QuotaExceeded):
+        ask(alice, now=NOON, principal=principal)
 
 
 def test_q1_slots_are_exact_too(alice, keys, tmp_path):
