@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0004_grants_ahead'),
+        ("billing", "0004_grants_ahead"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='subscription',
-            name='reason',
-            field=models.CharField(blank=True, default='', max_length=200),
+            model_name="subscription",
+            name="reason",
+            field=models.CharField(blank=True, default="", max_length=200),
         ),
     ]
