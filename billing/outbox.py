@@ -46,6 +46,7 @@ BATCH = 500
 # A call this old in the stream has lost the process that should have written it.
 ORPHANED_AFTER_SECONDS = 15.0
 STREAM = "usage"
+_IDLE_SECONDS = 1.0  # between two looks of a thread whose work was switched off
 _MOST_WAITING = 200_000  # of one process, while the database is away
 _MOST_INTEGER = 2**63 - 1
 _TEXTS = {
@@ -136,19 +137,23 @@ class Outbox:
                 return
 
     def _start(self) -> None:
-        if self._thread is not None or not settings.USAGE_WRITE_SECONDS:
+        if self._is_running() or not settings.USAGE_WRITE_SECONDS:
             return
         with self._starting:
-            if self._thread is None:
+            if not self._is_running():
                 self._thread = threading.Thread(
                     target=self._run, name="usage records", daemon=True
                 )
                 self._thread.start()
                 atexit.register(self._write_in_peace)
 
+    def _is_running(self) -> bool:
+        # A forked process has its parent's threads by name only.
+        return self._thread is not None and self._thread.is_alive()
+
     def _run(self) -> None:
         while True:
-            self._wake.wait(settings.USAGE_WRITE_SECONDS)
+            self._wake.wait(settings.USAGE_WRITE_SECONDS or _IDLE_SECONDS)
             self._wake.clear()
             self._write_in_peace()
 

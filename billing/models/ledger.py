@@ -68,23 +68,16 @@ class Quota(models.Model):
 
 
 _numbers = count()
-_process = ""
+_process = (0, "")  # pid and its part of the ids
 
 
 def new_reservation_id() -> str:
     """Return an id made of this process's own and a number: no draw for each call."""
     global _process
-    if not _process:
-        _process = base62_random(14)
-    return f"res_{_process}{base62_encode(next(_numbers), 8)}"
-
-
-def _start_anew() -> None:
-    global _process
-    _process = ""
-
-
-os.register_at_fork(after_in_child=_start_anew)
+    pid = os.getpid()  # asked each time: a forked worker needs a part of its own
+    if _process[0] != pid:
+        _process = (pid, base62_random(14))
+    return f"res_{_process[1]}{base62_encode(next(_numbers), 8)}"
 
 
 class ReservationQuerySet(models.QuerySet["Reservation"]):

@@ -1,7 +1,7 @@
 """Real processes for tests: started, watched, killed and always cleaned up."""
 
-import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,17 +13,11 @@ from typing import Self
 from tests.support.ports import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def die_with_parent() -> None:
-    """In a forked child: get SIGKILL when the process that started us is gone.
-
-    Source: https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
-    """
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+# The kernel ends what we started when we are gone, however we went. A function run in
+# the forked child (`preexec_fn`) would do it, too, yet may wait for ever for a lock
+# that another thread held at that moment: coverage's tracer has one.
+_SETPRIV = shutil.which("setpriv") if sys.platform == "linux" else None
+_DIES_WITH_PARENT = (_SETPRIV, "--pdeathsig", "KILL") if _SETPRIV else ()
 
 
 class Process:
@@ -53,8 +47,8 @@ class Process:
     def start(self) -> Self:
         """Start it; appends to the log, so that restarts keep their history."""
         with self.log.open("ab") as output:
-            self._popen = subprocess.Popen(  # noqa: PLW1509
-                self.command,
+            self._popen = subprocess.Popen(
+                [*_DIES_WITH_PARENT, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -63,7 +57,6 @@ class Process:
                 user=self.user,
                 group=None if self.user is None else _group_of(self.user),
                 start_new_session=True,
-                preexec_fn=die_with_parent,
             )
         return self
 
