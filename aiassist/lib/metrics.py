@@ -66,6 +66,10 @@ def _admissions(verdict: str, feature: str) -> Counter:
 
 @cache
 def _settlements(provider: str, model: str) -> tuple[Counter, Counter, Counter]:
+    # One label that is no UTF-8 would fail the whole page of metrics.
+    provider, model = (
+        name.encode("utf-8", "replace").decode() for name in (provider, model)
+    )
     return (
         tokens.labels(provider, model, "in"),
         tokens.labels(provider, model, "out"),

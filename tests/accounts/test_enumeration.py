@@ -87,9 +87,10 @@ def median_seconds(work, rounds=15):
     taken = []
     for _ in range(rounds):
         a_while_later()
-        start = time.perf_counter()
+        # The processor's time: the clock also shows what else the machine does.
+        start = time.process_time()
         work()
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
     return statistics.median(taken)
 
 

@@ -9,6 +9,7 @@ import pytest
 import redis
 import uvicorn
 from django.apps import apps
+from django.contrib.auth.models import Group
 from django.core import serializers
 from django.db.models.signals import post_migrate
 
@@ -30,7 +31,7 @@ def django_db_keepdb() -> bool:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Bring back what migrations seeded (tiers) whenever a test flushed the tables."""
+    """Bring back what migrations seeded (tiers, groups) after a flush of the tables."""
     with django_db_blocker.unblock():
         seeded = serializers.serialize(
             "python",
@@ -39,7 +40,10 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
                 for label in OURS
                 for model in apps.get_app_config(label).get_models()
                 for row in model._default_manager.all()
-            ],
+            ]
+            + list(Group.objects.all()),
+            # A flush gives the groups' rights new ids.
+            use_natural_foreign_keys=True,
         )
 
     def restore(**kwargs: object) -> None:
