@@ -1,5 +1,6 @@
 """Free ports and waiting with a deadline."""
 
+import random
 import socket
 import time
 from collections.abc import Callable
@@ -8,11 +9,21 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+# Below what Linux and macOS give to outgoing connections, one of which might otherwise
+# take the port before the server that it was chosen for.
+_PORTS = range(15_000, 32_000)
+
+
 def free_port() -> int:
     """Return a loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no free port among a hundred")
 
 
 def listens(port: int) -> bool:
