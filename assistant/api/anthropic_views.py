@@ -6,8 +6,6 @@ from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
-    OpenApiParameter,
-    OpenApiResponse,
     extend_schema,
 )
 from rest_framework import serializers
@@ -16,6 +14,7 @@ from rest_framework.response import Response
 
 from aiassist.lib.db import in_db
 from assistant.api.faces import FaceView, WireView
+from assistant.api.faces_schema import WORKSPACE_HEADER, whole_or_streamed
 from assistant.catalogue import find_offer, offers_for
 from assistant.faces.base import Face
 from assistant.faces.messages import MessagesFace
@@ -46,21 +45,9 @@ class V1MessagesView(FaceView):
             "Anthropic's messages, over any provider. `workspace_id` (or the header) "
             "adds retrieved code."
         ),
-        parameters=[
-            OpenApiParameter(
-                "X-Workspace-Id",
-                OpenApiTypes.STR,
-                OpenApiParameter.HEADER,
-                description="Adds code retrieved from this workspace.",
-            )
-        ],
+        parameters=[WORKSPACE_HEADER],
         request=OpenApiTypes.OBJECT,
-        responses={
-            (200, "application/json"): OpenApiTypes.OBJECT,
-            (200, "text/event-stream"): OpenApiResponse(
-                OpenApiTypes.STR, description="With `stream`: Anthropic's events."
-            ),
-        },
+        responses=whole_or_streamed("Anthropic's events"),
         examples=[
             OpenApiExample(
                 "Request", value={**_EXAMPLE, "stream": True}, request_only=True

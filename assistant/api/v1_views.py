@@ -6,8 +6,6 @@ from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
-    OpenApiParameter,
-    OpenApiResponse,
     extend_schema,
 )
 from rest_framework import serializers
@@ -16,6 +14,7 @@ from rest_framework.response import Response
 
 from aiassist.lib.db import in_db
 from assistant.api.faces import FaceView, WireView
+from assistant.api.faces_schema import WORKSPACE_HEADER, whole_or_streamed
 from assistant.catalogue import Offer, find_offer, offers_for
 from assistant.faces import embeddings
 from assistant.faces.base import Face
@@ -105,21 +104,9 @@ class V1ChatCompletionsView(FaceView):
             "OpenAI's chat completions. `workspace_id` (or the header) adds retrieved "
             "code. `auto` as a model takes the first that is available."
         ),
-        parameters=[
-            OpenApiParameter(
-                "X-Workspace-Id",
-                OpenApiTypes.STR,
-                OpenApiParameter.HEADER,
-                description="Adds code retrieved from this workspace.",
-            )
-        ],
+        parameters=[WORKSPACE_HEADER],
         request=OpenApiTypes.OBJECT,
-        responses={
-            (200, "application/json"): OpenApiTypes.OBJECT,
-            (200, "text/event-stream"): OpenApiResponse(
-                OpenApiTypes.STR, description="With `stream`: chunks, then [DONE]."
-            ),
-        },
+        responses=whole_or_streamed("chunks, then [DONE]"),
         examples=[
             OpenApiExample(
                 "Request",
@@ -150,12 +137,7 @@ class V1CompletionsView(FaceView):
             "Tabby's plugins (`language`, `segments`) is taken too."
         ),
         request=OpenApiTypes.OBJECT,
-        responses={
-            (200, "application/json"): OpenApiTypes.OBJECT,
-            (200, "text/event-stream"): OpenApiResponse(
-                OpenApiTypes.STR, description="With `stream`: chunks, then [DONE]."
-            ),
-        },
+        responses=whole_or_streamed("chunks, then [DONE]"),
         examples=[
             OpenApiExample(
                 "Request",
@@ -185,12 +167,7 @@ class V1ResponsesView(FaceView):
             "the whole input. Tools are the client's own."
         ),
         request=OpenApiTypes.OBJECT,
-        responses={
-            (200, "application/json"): OpenApiTypes.OBJECT,
-            (200, "text/event-stream"): OpenApiResponse(
-                OpenApiTypes.STR, description="With `stream`: typed events."
-            ),
-        },
+        responses=whole_or_streamed("typed events"),
         examples=[
             OpenApiExample(
                 "Request",
