@@ -57,12 +57,13 @@ class TierForm(_TierForm):
             *("code", "name", "rank", "requests_per_hour", "requests_per_day"),
             *("max_concurrent", "max_file_bytes", "max_storage_bytes"),
             *("max_workspaces", "max_files_per_workspace", "context_tokens"),
-            *("providers", "features"),
+            *("providers", "features", "own_provider_keys"),
         )
         help_texts = {
             "rank": "Higher allows more; refusals recommend the next that helps.",
             "max_concurrent": "Metered calls of one user at one time.",
             "max_storage_bytes": "Over all workspaces of one user.",
+            "own_provider_keys": "Users may have calls run on keys of their own.",
         }
 
     def clean(self) -> dict[str, Any] | None:

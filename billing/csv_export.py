@@ -19,6 +19,7 @@ COLUMNS = (
     *("id", "request_id", "key_id", "workspace_id", "tier", "endpoint", "feature"),
     *("provider", "model", "tokens_in", "tokens_out", "cost_usd_micros", "estimated"),
     *("status", "latency_ms", "first_token_ms", "admitted_at", "created_at"),
+    *("upstream", "own_key", "fallback"),  # behind the others: readers go by position
 )
 _PAGE = 1000
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -73,6 +74,9 @@ def _row(record: UsageRecord) -> list[Any]:
         record.first_token_ms,
         clock.rfc3339(record.admitted_at),
         clock.rfc3339(record.created_at),
+        record.upstream,
+        "true" if record.own_key else "false",
+        record.fallback,
     ]
 
 

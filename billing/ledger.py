@@ -63,6 +63,9 @@ class Settlement:
     latency_ms: int = 0
     first_token_ms: int | None = None
     workspace_id: str = ""
+    upstream: str = ""  # the place that answered, where a model has several
+    own_key: bool = False  # the user's own key paid for it
+    fallback: str = ""  # see UsageRecord.Fallback
 
 
 def settle(admission: Admission, settlement: Settlement) -> bool:
@@ -158,7 +161,7 @@ def ledger_counts(user: User, *, now: datetime) -> tuple[int, int]:
     outbox.write()
     drain()
     # Records first: a call that settles in between must not be seen twice.
-    used = UsageRecord.objects.for_user(user.pk)
+    used = UsageRecord.objects.for_user(user.pk).spending_quota()
     recorded = set(
         used.admitted_in(*clock.day_window(now)).values_list(
             "reservation_id", "admitted_at"
@@ -198,6 +201,9 @@ def _call_of(admission: Admission, done: Settlement) -> SettledCall:
         feature=call.feature,
         provider=done.provider,
         model=done.model,
+        upstream=done.upstream,
+        own_key=done.own_key,
+        fallback=done.fallback,
         tokens_in=done.tokens_in,
         tokens_out=done.tokens_out,
         cost_usd_micros=done.cost_usd_micros,
@@ -281,6 +287,9 @@ def _abandoned(reservation_id: str, held: holds.Hold | Reservation) -> SettledCa
         workspace_id="",
         provider="",
         model="",
+        upstream="",
+        own_key=False,
+        fallback="",
         tokens_in=0,
         tokens_out=0,
         cost_usd_micros=0,

@@ -14,6 +14,7 @@ With USAGE_WRITE_SECONDS=0 each call is written before it counts as settled.
 import atexit
 import json
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,6 +61,8 @@ _TEXTS = {
     "feature": 40,
     "provider": 40,
     "model": 120,
+    "upstream": 80,
+    "fallback": 10,
 }
 _NUMBERS = ("tokens_in", "tokens_out", "cost_usd_micros", "latency_ms")
 
@@ -86,6 +89,14 @@ class Outbox:
     def __init__(self) -> None:
         self._waiting: deque[tuple[SettledCall, str]] = deque()
         self._owed: deque[tuple[str, str, bool]] = deque()
+        self.take_locks()
+
+    def take_locks(self) -> None:
+        """Begin with a thread and locks of this process's own, also after a fork.
+
+        A forked process has its parent's thread by name only, and the locks as they
+        stood: held for ever, where that thread was writing.
+        """
         self._wake = threading.Event()
         self._writing = threading.Lock()
         self._starting = threading.Lock()
@@ -148,7 +159,6 @@ class Outbox:
                 atexit.register(self._write_in_peace)
 
     def _is_running(self) -> bool:
-        # A forked process has its parent's threads by name only.
         return self._thread is not None and self._thread.is_alive()
 
     def _run(self) -> None:
@@ -174,6 +184,7 @@ class Outbox:
 
 
 outbox = Outbox()
+os.register_at_fork(after_in_child=outbox.take_locks)
 
 
 def write_everything() -> None:

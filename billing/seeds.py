@@ -23,6 +23,7 @@ TIERS: tuple[dict[str, Any], ...] = (
         "context_tokens": 4_000,
         "providers": ["extractive", "ollama"],
         "features": ["basic_chat", "code_explanation"],
+        "own_provider_keys": False,
     },
     {
         "code": "pro",
@@ -43,6 +44,7 @@ TIERS: tuple[dict[str, Any], ...] = (
             "code_generation",
             "inline_completion",
         ],
+        "own_provider_keys": True,
     },
     {
         "code": "enterprise",
@@ -63,6 +65,7 @@ TIERS: tuple[dict[str, Any], ...] = (
             "code_generation",
             "inline_completion",
         ],
+        "own_provider_keys": True,
     },
 )
 
@@ -70,5 +73,10 @@ TIERS: tuple[dict[str, Any], ...] = (
 def seed_tiers(apps: Apps = installed_apps) -> None:
     """Add the tiers when there are none; edited or deleted ones stay as they are."""
     tier_model = apps.get_model("billing", "Tier")
+    # The migration that seeds knows fewer columns than there are by now.
+    known = {field.name for field in tier_model._meta.get_fields()}
     if not tier_model._default_manager.exists():
-        tier_model._default_manager.bulk_create(tier_model(**row) for row in TIERS)
+        tier_model._default_manager.bulk_create(
+            tier_model(**{name: row[name] for name in row if name in known})
+            for row in TIERS
+        )

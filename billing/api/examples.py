@@ -30,6 +30,7 @@ LIMITS = OpenApiExample(
         "max_workspaces": 5,
         "max_files_per_workspace": 20000,
         "context_tokens": 4000,
+        "own_provider_keys": False,
         "windows": [
             {
                 "policy": "hour",

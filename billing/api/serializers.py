@@ -49,6 +49,10 @@ class LimitsOutput(_Output):
         source="tier.max_files_per_workspace"
     )
     context_tokens = serializers.IntegerField(source="tier.context_tokens")
+    own_provider_keys = serializers.BooleanField(
+        source="tier.own_provider_keys",
+        help_text="May calls run on your own provider keys?",
+    )
     windows = WindowOutput(many=True)
 
 
@@ -157,7 +161,19 @@ class RecordOutput(serializers.ModelSerializer[UsageRecord]):
             *("feature", "provider", "model", "tokens_in", "tokens_out"),
             *("cost_usd_micros", "estimated", "status", "latency_ms"),
             *("first_token_ms", "admitted_at", "created_at"),
+            *("upstream", "own_key", "fallback"),
         )
+        extra_kwargs = {
+            "upstream": {"help_text": "The place that answered, where there are more."},
+            "own_key": {"help_text": "Your own key for the provider paid for it."},
+            "fallback": {
+                "help_text": (
+                    "Who answered in place of the first choice: another `upstream` of "
+                    "the model, another `model`, or (`quota`) a local one because the "
+                    "quota was used up."
+                )
+            },
+        }
         read_only_fields = fields
 
     @extend_schema_field(serializers.CharField(allow_null=True))

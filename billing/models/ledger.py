@@ -137,6 +137,10 @@ class UsageRecordQuerySet(models.QuerySet["UsageRecord"]):
         """Those admitted within `[start, end)`."""
         return self.filter(admitted_at__gte=start, admitted_at__lt=end)
 
+    def spending_quota(self) -> Self:
+        """Those that took a call of an hour's and a day's quota."""
+        return self.exclude(fallback=UsageRecord.Fallback.QUOTA)
+
     def fitting(
         self,
         *,
@@ -178,6 +182,12 @@ class UsageRecord(models.Model):
         CANCELLED = "cancelled"  # the reader hung up
         ABANDONED = "abandoned"  # our process died; settled by the sweeper
 
+    class Fallback(models.TextChoices):
+        NONE = ""
+        UPSTREAM = "upstream"  # another place of the same model answered
+        MODEL = "model"  # another model answered than was chosen first
+        QUOTA = "quota"  # the quota was used up; a local model answered instead
+
     id = models.CharField(
         max_length=40, primary_key=True, default=new_record_id, editable=False
     )
@@ -197,6 +207,11 @@ class UsageRecord(models.Model):
     feature = models.CharField(max_length=40)
     provider = models.CharField(max_length=40, blank=True)
     model = models.CharField(max_length=120, blank=True)
+    upstream = models.CharField(max_length=80, blank=True, default="")  # which place
+    own_key = models.BooleanField(default=False)  # paid for by the user's own key
+    fallback = models.CharField(
+        max_length=10, choices=Fallback.choices, blank=True, default=Fallback.NONE
+    )
     tokens_in = models.PositiveBigIntegerField(default=0)
     tokens_out = models.PositiveBigIntegerField(default=0)
     cost_usd_micros = models.PositiveBigIntegerField(default=0)

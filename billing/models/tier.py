@@ -50,6 +50,8 @@ class Tier(models.Model):
     context_tokens = models.PositiveIntegerField()  # of one prompt
     providers = models.JSONField(default=list, validators=[validate_providers])
     features = models.JSONField(default=list, validators=[validate_features])
+    # May its users bring keys of their own for providers? They pay those themselves.
+    own_provider_keys = models.BooleanField(default=False)
 
     class Meta:
         ordering = ["rank"]

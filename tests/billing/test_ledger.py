@@ -37,6 +37,9 @@ def test_q2_a_settled_call_leaves_one_whole_record(alice):
         latency_ms=900,
         first_token_ms=120,
         workspace_id="workspace_1",
+        upstream="eu",
+        own_key=True,
+        fallback="upstream",
     )
     settle(admission, spent)
 
@@ -54,6 +57,9 @@ def test_q2_a_settled_call_leaves_one_whole_record(alice):
         "feature": "basic_chat",
         "provider": "openai",
         "model": "gpt",
+        "upstream": "eu",
+        "own_key": True,
+        "fallback": "upstream",
         "tokens_in": 30,
         "tokens_out": 12,
         "cost_usd_micros": 77,

@@ -119,6 +119,9 @@ def test_records_are_told_one_by_one(alice):
                 "first_token_ms": 8,
                 "admitted_at": clock.rfc3339(record.admitted_at),
                 "created_at": clock.rfc3339(record.created_at),
+                "upstream": "",
+                "own_key": False,
+                "fallback": "",
             }
         ],
         "next": None,
@@ -186,6 +189,9 @@ def test_records_come_as_csv(used, asked):
         "first_token_ms": "",
         "admitted_at": clock.rfc3339(record.admitted_at),
         "created_at": clock.rfc3339(record.created_at),
+        "upstream": "",
+        "own_key": "false",
+        "fallback": "",
     }
 
 
