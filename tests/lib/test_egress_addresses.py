@@ -13,9 +13,8 @@ from aiassist.lib.egress import (
     Caps,
     EgressTimeout,
     Unreachable,
-    checked_url,
-    open_url,
 )
+from aiassist.lib.public_egress import checked_url, open_url
 
 # Refused by their form alone, before any name is looked up.
 ODD_FORMS = [

@@ -18,15 +18,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from aiassist.lib.addresses import all_public
-from aiassist.lib.egress import (
-    AddressRefused,
-    Answer,
-    AnswerTooLarge,
-    Caps,
-    Trust,
-    checked_url,
-    open_url,
-)
+from aiassist.lib.egress import AddressRefused, Answer, AnswerTooLarge, Caps
+from aiassist.lib.public_egress import Trust, checked_url, open_url
 from workspaces.git.errors import (
     GitRefused,
     GitUnavailable,
