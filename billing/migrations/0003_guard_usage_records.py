@@ -9,7 +9,7 @@ migration of the usage records has to create this one again.
 
 from django.db import migrations
 
-COLUMNS = (
+_COLUMNS = (
     "id",
     "reservation_id",
     "tier_code",
@@ -27,27 +27,16 @@ COLUMNS = (
     "admitted_at",
     "created_at",
 )
-
-
-def _changed(columns, differs):
-    return " OR ".join(f"NEW.{c} {differs} OLD.{c}" for c in columns)
-
-
-def _guard(vendor, columns):
-    if vendor == "sqlite":
-        return [
-            f"""
-            CREATE TRIGGER usage_record_is_final BEFORE UPDATE ON billing_usagerecord
-            WHEN NEW.user_id IS NOT NULL OR {_changed(columns, "IS NOT")}
-            BEGIN SELECT RAISE(ABORT, 'usage records are final'); END
-            """
-        ]
-    return [
+_CHANGED = {
+    "postgresql": " OR ".join(f"NEW.{c} IS DISTINCT FROM OLD.{c}" for c in _COLUMNS),
+    "sqlite": " OR ".join(f"NEW.{c} IS NOT OLD.{c}" for c in _COLUMNS),
+}
+_GUARD = {
+    "postgresql": [
         f"""
         CREATE FUNCTION billing_usage_record_is_final() RETURNS trigger AS $$
         BEGIN
-            IF NEW.user_id IS NOT NULL
-            OR {_changed(columns, "IS DISTINCT FROM")} THEN
+            IF NEW.user_id IS NOT NULL OR {_CHANGED["postgresql"]} THEN
                 RAISE EXCEPTION 'usage records are final'
                     USING ERRCODE = 'restrict_violation';
             END IF;
@@ -58,9 +47,15 @@ def _guard(vendor, columns):
         CREATE TRIGGER usage_record_is_final BEFORE UPDATE ON billing_usagerecord
         FOR EACH ROW EXECUTE FUNCTION billing_usage_record_is_final()
         """,
-    ]
-
-
+    ],
+    "sqlite": [
+        f"""
+        CREATE TRIGGER usage_record_is_final BEFORE UPDATE ON billing_usagerecord
+        WHEN NEW.user_id IS NOT NULL OR {_CHANGED["sqlite"]}
+        BEGIN SELECT RAISE(ABORT, 'usage records are final'); END
+        """
+    ],
+}
 _UNGUARD = {
     "postgresql": [
         "DROP TRIGGER IF EXISTS usage_record_is_final ON billing_usagerecord",
@@ -70,14 +65,9 @@ _UNGUARD = {
 }
 
 
-def guard_columns(schema_editor, columns):
-    """Used by later migrations, too."""
-    for statement in _guard(schema_editor.connection.vendor, columns):
-        schema_editor.execute(statement)
-
-
 def guard(apps, schema_editor):
-    guard_columns(schema_editor, COLUMNS)
+    for statement in _GUARD[schema_editor.connection.vendor]:
+        schema_editor.execute(statement)
 
 
 def unguard(apps, schema_editor):
