@@ -73,4 +73,5 @@ def pytest_unconfigure() -> None:
 def _only_hands_out_work(config: pytest.Config) -> bool:
     """Tell whether this is xdist's controller, which runs no test itself."""
     is_worker = "PYTEST_XDIST_WORKER" in os.environ
-    return not is_worker and config.getoption("numprocesses", None) is not None
+    # With `-n 0` there are no others to hand work to.
+    return not is_worker and bool(config.getoption("numprocesses", None))
