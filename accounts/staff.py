@@ -1,5 +1,6 @@
 """What every page of the admin shares."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Paginator
@@ -64,12 +65,5 @@ class QuickPaginator(_Paginator):
         """Return what PostgreSQL's planner believes; elsewhere, the exact count."""
         if connection.vendor != "postgresql":
             return rows.count()
-        plan = rows.order_by().values("pk").explain(format="json")
-        return int(_planned_rows(plan))
-
-
-def _planned_rows(plan: str) -> float:
-    # Django gives PostgreSQL's JSON as Python text: [{'Plan': {… 'Plan Rows': n}}].
-    marker = "'Plan Rows': "
-    start = plan.index(marker) + len(marker)
-    return float(plan[start:].split(",", 1)[0].strip("} ]"))
+        told = json.loads(rows.order_by().values("pk").explain(format="json"))
+        return int(told[0]["Plan"]["Plan Rows"])
