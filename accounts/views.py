@@ -73,8 +73,7 @@ def key_edit(request: HttpRequest, key_id: str) -> HttpResponse:
     key = _get_key(request, key_id)
     form = KeyNameForm(request.POST or None, initial={"name": key.name})
     if request.method == "POST" and form.is_valid():
-        key.name = form.cleaned_data["name"]
-        key.save(update_fields=["name"])
+        keys.change_key(key, name=form.cleaned_data["name"], request=request)
         messages.success(request, "The key has its new name.")
         return redirect("keys:list")
     context = {"section": "keys", "form": form, "key": key}
