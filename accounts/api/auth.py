@@ -9,7 +9,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import tokens
-from accounts.api.base import problem
 from accounts.api.serializers import (
     RefreshInput,
     RevokeInput,
@@ -17,6 +16,7 @@ from accounts.api.serializers import (
     TokenOutput,
 )
 from accounts.sign_in import answer_challenge, sign_in_with_password
+from aiassist.api.refusals import problem
 
 _TOKENS = OpenApiExample(
     "tokens",

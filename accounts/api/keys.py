@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import keys
-from accounts.api.base import AccountAPIView, problem
+from accounts.api.base import AccountAPIView
 from accounts.api.serializers import (
     KeyChangeInput,
     KeyInput,
@@ -14,6 +14,7 @@ from accounts.api.serializers import (
 )
 from accounts.models import ApiKey
 from aiassist.api.pagination import NewestFirst
+from aiassist.api.refusals import problem
 from aiassist.lib.errors import NotFound
 
 _KEY = {

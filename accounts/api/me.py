@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import exports
-from accounts.api.base import AccountAPIView, problem
+from accounts.api.base import AccountAPIView
 from accounts.api.serializers import (
     ExportOutput,
     MeInput,
@@ -16,6 +16,7 @@ from accounts.api.serializers import (
 from accounts.erasure import delete_user
 from accounts.profile import change_profile
 from accounts.sessions import end_sign_in, list_sign_ins
+from aiassist.api.refusals import problem
 from aiassist.lib.errors import NotFound
 
 _ME = OpenApiExample(

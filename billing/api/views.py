@@ -16,9 +16,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.api.base import problem
 from accounts.principals import Principal
 from aiassist.api.pagination import NewestFirst
+from aiassist.api.refusals import problem
 from aiassist.api.throttles import UnmeteredThrottle
 from aiassist.lib.errors import LimitRefused, NotFound
 from billing.admission import limits_for

@@ -2,12 +2,11 @@
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from accounts.api.base import ProblemOutput
 from accounts.principals import Principal
+from aiassist.api.refusals import problem
 from aiassist.api.throttles import UnmeteredThrottle
 from workspaces.access import get_workspace
 from workspaces.models import Workspace
@@ -33,24 +32,6 @@ class WorkspaceAPIView(APIView):
     def get_workspace(self) -> Workspace:
         """Return the workspace of the address. Raises NotFound for strangers."""
         return get_workspace(self.principal.user, self.kwargs["workspace_id"])
-
-
-def problem(code: str, detail: str, status: int, **more: object) -> OpenApiResponse:
-    """Return the documentation of a refusal."""
-    example = OpenApiExample(
-        code,
-        value={
-            "type": f"/guides/errors/#{code}",
-            "status": status,
-            "detail": detail,
-            "code": code,
-            "request_id": "req_8sKq2",
-            **more,
-        },
-        status_codes=[status],
-        response_only=True,
-    )
-    return OpenApiResponse(ProblemOutput, description=detail, examples=[example])
 
 
 UNKNOWN = problem("not_found", "There is nothing here under this id.", 404)

@@ -5,8 +5,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from aiassist.api.refusals import problem
 from aiassist.api.throttles import UnmeteredThrottle
-from workspaces.api.base import UNKNOWN, WorkspaceAPIView, problem
+from workspaces.api.base import UNKNOWN, WorkspaceAPIView
 from workspaces.api.bodies import require_no_encoding
 from workspaces.api.files import accepted
 from workspaces.api.import_shapes import (

@@ -10,12 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aiassist.api.pagination import NewestFirst
+from aiassist.api.refusals import problem
 from aiassist.lib.db import release_connections
 from aiassist.lib.errors import ValidationFailed
 from billing.api.mixins import MeteredMixin
 from billing.ledger import Settlement
 from workspaces.access import get_job
-from workspaces.api.base import UNKNOWN, WorkspaceAPIView, problem
+from workspaces.api.base import UNKNOWN, WorkspaceAPIView
 from workspaces.api.events import job_events
 from workspaces.api.serializers import (
     IndexJobOutput,
