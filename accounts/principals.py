@@ -37,9 +37,6 @@ class Principal:
     def user_id(self) -> str:
         return self.user.pk
 
-    def has_scope(self, scope: str) -> bool:
-        return scope in self.scopes
-
     def require_scope(self, scope: str) -> None:
         """Raise ScopeMissing unless the credential holds the scope."""
         if scope not in self.scopes:

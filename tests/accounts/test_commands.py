@@ -58,3 +58,28 @@ def test_a_user_without_a_password_cannot_sign_in_with_one(db):
     client.post("/accounts/login/", {"login": "sso@example.test", "password": "x"})
     assert not User.objects.get().has_usable_password()
     assert "_auth_user_id" not in client.session
+
+
+def typed(monkeypatch, *passwords):
+    answers = iter(passwords)
+    monkeypatch.delenv("AIASSIST_PASSWORD", raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
+
+
+def test_a_password_is_asked_for_twice(db, post, monkeypatch):
+    typed(monkeypatch, PHRASE, PHRASE)
+    run("create_user", "new@example.test")
+    body = {"email": "new@example.test", "password": PHRASE}
+    assert post("auth/token", body).status_code == 200
+
+
+def test_two_different_passwords_make_nobody(db, monkeypatch):
+    typed(monkeypatch, PHRASE, "another phrase 8")
+    with pytest.raises(CommandError, match="differ"):
+        run("create_user", "new@example.test")
+    assert not User.objects.exists()
+
+
+def test_nobody_is_made_without_an_address(db):
+    with pytest.raises(ValueError, match="e-mail address"):
+        User.objects.create_user("")

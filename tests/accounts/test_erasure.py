@@ -1,6 +1,8 @@
 """Deleting a person: gone at once, erased soon, again if something was lost."""
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.sessions.models import Session
 
 from accounts import erasure
@@ -85,3 +87,31 @@ def test_the_address_is_free_again_afterwards(alice):
     erasure.delete_user(alice.user, None)
     erasure.erase(alice.user.pk)
     User.objects.create_user("alice@example.test", "x")
+
+
+def test_two_runs_at_once_erase_once(alice, eraser):
+    def the_other_run_is_quicker(user):
+        if not eraser.seen:
+            eraser(user)
+            erasure.erase(user.pk)
+        return 0
+
+    erasers.register("slow", the_other_run_is_quicker)
+    erasure.delete_user(alice.user, alice.user)
+
+    erasure.erase(alice.user.pk)
+
+    assert AuditEvent.objects.filter(action="user.erased").count() == 1
+
+
+def test_what_goes_with_a_person_is_not_noted_as_an_act(alice):
+    """Their second factor and providers go with the row, which nobody asked for."""
+    TOTP.activate(alice.user, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+    SocialAccount.objects.create(user=alice.user, provider="github", uid="7")
+    erasure.delete_user(alice.user, alice.user)
+
+    erasure.erase(alice.user.pk)
+
+    acts = set(AuditEvent.objects.values_list("action", flat=True))
+    assert "user.erased" in acts
+    assert not acts & {"second_factor.removed", "provider.disconnected"}

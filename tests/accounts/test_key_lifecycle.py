@@ -193,3 +193,12 @@ def test_u17_a_user_has_a_hundred_keys_at_most(alice, account_api, monkeypatch):
     answers = [account_api.post("/api/v1/keys", body, format="json") for _ in "ab"]
     assert [answer.status_code for answer in answers] == [201, 403]
     assert answers[1].json()["code"] == "too_many_keys"
+
+
+def test_u17_a_change_of_nothing_changes_and_notes_nothing(alice, account_api):
+    before = account_api.get(f"/api/v1/keys/{alice.api_key.pk}").json()
+
+    answer = account_api.patch(f"/api/v1/keys/{alice.api_key.pk}", {}, format="json")
+
+    assert (answer.status_code, answer.json()) == (200, before)
+    assert not AuditEvent.objects.filter(action="key.changed").exists()

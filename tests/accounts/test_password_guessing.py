@@ -170,7 +170,17 @@ def test_u1_the_current_password_is_guarded_too(alice):
     body = {"oldpassword": "wrong", "password1": "n3w-passw0rd!", "password2": "x"}
     for _ in range(5):
         alice.web.post("/accounts/password/change/", body)
-    with pytest.raises(TooManyAttempts):
+    right = {**body, "oldpassword": PASSWORD, "password2": body["password1"]}
+    assert "Too many" in alice.web.post("/accounts/password/change/", right).text
+    alice.user.refresh_from_db()
+    assert alice.user.check_password(PASSWORD)
+
+
+def test_u1_a_right_try_frees_its_place_even_when_the_counters_were_tidied(alice):
+    with guessing.attempt(alice.user.email, None) as attempt:
+        GuessWindow.objects.all().delete()
+        attempt.succeed()
+    for _ in range(guessing.PER_ACCOUNT.limit):
         guessing.take(alice.user.email, None)
 
 
@@ -270,3 +280,18 @@ def test_authenticator_secrets_are_stored_encrypted(alice):
     stored = Authenticator.objects.get(user=alice.user)
     assert SECRET not in repr(stored.data)
     assert stored.wrap().validate_code(right_code())
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"challenge": "x"}, "code"),
+        ({"email": "alice@example.test"}, "password"),
+        ({"password": "x"}, "email"),
+    ],
+)
+def test_what_a_sign_in_lacks_is_named(db, post, body, field):
+    answer = post("auth/token", body)
+
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == [field]

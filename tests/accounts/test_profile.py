@@ -101,3 +101,11 @@ def test_a_wrong_method_is_refused(account_api, method):
 def test_nobody_has_no_profile(client, db):
     answer = client.get(ME)
     assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
+def test_a_change_of_nothing_leaves_the_profile_as_it_is(account_api):
+    before = account_api.get("/api/v1/me").json()
+
+    answer = account_api.patch("/api/v1/me", {}, format="json")
+
+    assert (answer.status_code, answer.json()) == (200, before)

@@ -141,3 +141,12 @@ def test_u9_a_family_that_ran_out_is_refused_and_later_forgotten(alice):
         tokens.refresh(pair.refresh)
     TokenFamily.objects.update(expires_at=now() - timedelta(days=31))
     assert tokens.forget_old() == 1
+
+
+def test_u9_revoking_what_was_forgotten_already_is_fine(alice, post):
+    pair = tokens.sign_in(alice.user)
+    TokenFamily.objects.all().delete()
+
+    answer = post("auth/token/revoke", {"token": pair.refresh})
+
+    assert answer.status_code == 204

@@ -18,6 +18,7 @@ from tests.factories import PASSWORD, UserFactory
 from tests.fakes.idp import FakeIdp
 
 START = "/accounts/oidc/oidc/login/"
+PHRASE = "a brand new phrase 7"
 
 
 @pytest.fixture
@@ -171,3 +172,19 @@ def test_each_provider_is_switched_on_by_its_variables():
     assert auth0["settings"]["server_url"] == "https://tenant.auth0.com"
     assert oidc["settings"]["server_url"] == "https://idp.example/realm"
     assert auth0["settings"]["scope"] == ["openid", "email", "profile"]
+
+
+def test_m3_a_disconnected_provider_opens_nothing_and_is_noted(idp, db):
+    client = come_from(idp, sub="s1", email="a@example.test", verified=True)
+    user_id = who(client)
+    client.post("/accounts/password/set/", {"password1": PHRASE, "password2": PHRASE})
+    client.post("/accounts/reauthenticate/", {"password": PHRASE})
+
+    account = SocialAccount.objects.get()
+    client.post("/accounts/3rdparty/", {"account": account.pk})
+
+    assert not SocialAccount.objects.exists()
+    event = AuditEvent.objects.get(action="provider.disconnected")
+    assert (event.actor_id, event.details["provider"]) == (user_id, account.provider)
+    again = come_from(idp, sub="s1", email="a@example.test", verified=True)
+    assert who(again) is None
