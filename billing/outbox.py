@@ -68,6 +68,7 @@ _NUMBERS = ("tokens_in", "tokens_out", "cost_usd_micros", "latency_ms")
 
 # A settled call as it travels: the columns of a usage record.
 SettledCall = dict[str, Any]
+Entry = tuple[SettledCall, str]  # and its id in the stream, "" where it is in none
 
 
 def settled_call(**columns: Any) -> SettledCall:
@@ -87,7 +88,7 @@ class Outbox:
     """The settled calls of this process that are not in the database yet."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[SettledCall, str]] = deque()
+        self._waiting: deque[Entry] = deque()
         self._owed: deque[tuple[str, str, bool]] = deque()
         self.take_locks()
 
@@ -99,6 +100,7 @@ class Outbox:
         """
         self._wake = threading.Event()
         self._writing = threading.Lock()
+        self._front = threading.Lock()  # of what waits: held to take the first off
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -106,7 +108,8 @@ class Outbox:
         """Keep a call until it is written. `entry_id` is the one in the stream."""
         if len(self._waiting) >= _MOST_WAITING:
             logger.error("too many calls wait for the database; one is lost")
-            self._waiting.popleft()
+            with self._front:
+                self._waiting.popleft()
         self._waiting.append((call, entry_id))
         self._start()
         if len(self._waiting) >= BATCH:
@@ -123,21 +126,31 @@ class Outbox:
         with self._writing:
             while batch := list(islice(self._waiting, BATCH)):
                 write_calls([call for call, _ in batch])
-                for _ in batch:
-                    self._waiting.popleft()
+                self._take_off(batch)
                 n_written += len(batch)
                 _forget(entry_id for _, entry_id in batch if entry_id)
         return n_written
 
+    def _take_off(self, written: list[Entry]) -> None:
+        """Remove what was written; a full queue may have dropped some of it since."""
+        with self._front:
+            for entry in written:
+                if self._waiting and self._waiting[0] is entry:
+                    self._waiting.popleft()
+
     def forget(self) -> None:
         """Drop everything: what a test leaves must not reach the next one."""
-        self._waiting.clear()
+        with self._writing:
+            self._waiting.clear()
         self._owed.clear()
 
     def _pay(self) -> None:
         """Tell Redis of the holds that ended while it was away."""
         for _ in range(len(self._owed)):
-            user_id, hold_id, gives_back = owed = self._owed.popleft()
+            try:
+                user_id, hold_id, gives_back = owed = self._owed.popleft()
+            except IndexError:
+                return  # another thread pays
             told: object
             if gives_back:
                 told = windows.give_back(user_id, hold_id)
