@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse
+from itertools import cycle, islice
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -34,6 +37,38 @@ def streaming(
         timeout=20,
     ) as response:
         yield response
+
+
+@contextmanager
+def many_streams(
+    site: str, person: Person, n_streams: int, *, until: bytes
+) -> Iterator[list[HTTPResponse]]:
+    """Open streams at both doors, by turns, and read each up to the piece `until`.
+
+    Bare connections, read one after the other: hundreds cost neither threads nor TLS.
+    """
+    body = json.dumps(
+        {
+            "model": "openai/gpt-6-sol",
+            "messages": [{"role": "user", "content": "Where are timeouts set?"}],
+            "stream": True,
+        }
+    )
+    headers = {"X-API-Key": person.key, "Content-Type": "application/json"}
+    paths = islice(cycle(("/api/v1/assistant/chat", "/v1/chat/completions")), n_streams)
+    with ExitStack() as stack:
+        links = []
+        for path in paths:
+            link = HTTPConnection(urlsplit(site).netloc, timeout=30)
+            stack.callback(link.close)
+            link.request("POST", path, body, headers)
+            links.append(link)
+        streams = [stack.enter_context(link.getresponse()) for link in links]
+        for stream in streams:
+            assert stream.status == 200, stream.read()
+            while until not in (line := stream.readline()):
+                assert line, "the stream ended too early"
+        yield streams
 
 
 def events_of(response: httpx2.Response) -> Iterator[Event]:
@@ -73,6 +108,14 @@ def data_of(events: list[Event], name: str) -> Any:
     return event.data
 
 
+def allow(person: Person, **limits: int) -> None:
+    """Change limits of the person's tier."""
+    from billing.models import Tier  # noqa: PLC0415 - needs Django set up
+    from billing.selectors import tier_of  # noqa: PLC0415
+
+    Tier.objects.filter(pk=tier_of(person.user).pk).update(**limits)
+
+
 def records_of(person: Person) -> list[Any]:
     """Return the person's usage records, oldest first."""
     from billing.models import UsageRecord  # noqa: PLC0415 - needs Django set up
@@ -91,6 +134,17 @@ def record_after(person: Person, seconds: float = 2.0) -> Any:
     wait_for(lambda: bool(records_of(person)), seconds=seconds, what="a usage record")
     (record,) = records_of(person)
     return record
+
+
+def settled_after(person: Person, n_calls: int, seconds: float = 15.0) -> list[Any]:
+    """Return the person's records once there are `n_calls` of them."""
+    wait_for(
+        lambda: len(records_of(person)) >= n_calls,
+        seconds=seconds,
+        every=0.1,
+        what=f"{n_calls} usage records",
+    )
+    return records_of(person)
 
 
 def released_after(person: Person, seconds: float = 2.0) -> None:

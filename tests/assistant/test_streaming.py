@@ -1,22 +1,25 @@
 """A stream from the provider's socket to the client's: every way it can end."""
 
-import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
+from django.db import connection
 
 from assistant.gateway import turn as turns
 from tests.assistant.asking import (
+    allow,
     answer,
     data_of,
     events_of,
+    many_streams,
     names,
     open_holds,
     record_after,
-    records_of,
     released_after,
+    settled_after,
     streaming,
     text_of,
 )
@@ -377,56 +380,42 @@ def test_a_shutdown_ends_streams_with_an_error_event(
     assert record_after(pro).status == "cancelled"
 
 
-def test_s8_open_streams_hold_no_database_connection(
-    asgi_server: str, pro: Person, openai: FakeProvider
+def test_s8_two_hundred_streams_share_a_pool_of_ten(
+    asgi_server: str, pro: Person, openai: FakeProvider, pool_of_ten: Any
 ) -> None:
-    """More streams than the pool has connections, and room for others."""
-    _allow(pro, max_concurrent=100)
+    n_streams = 200
+    allow(pro, max_concurrent=n_streams)
     openai.will(stalled("Some"))
-    assert pro.key  # made here, so that no listener opens a connection for it
-    n_streams = 30
-    started, leave = threading.Barrier(n_streams + 1), threading.Event()
 
-    def listen() -> None:
-        with streaming(asgi_server, pro) as response:
-            events = events_of(response)  # kept: a dropped generator hangs up
-            next(e for e in events if e.name == "delta")
-            started.wait(20)
-            leave.wait(20)
-
-    threads = [threading.Thread(target=listen) for _ in range(n_streams)]
-    for thread in threads:
-        thread.start()
-    started.wait(20)
-    try:
+    with many_streams(asgi_server, pro, n_streams, until=b"Some"):
         assert open_holds(pro) == n_streams
         # Now and then one is taken for a moment, to look at the credentials again.
-        wait_for(lambda: _connections_in_use() == 0, seconds=3, what="the pool")
-    finally:
-        leave.set()
-        for thread in threads:
-            thread.join(20)
-    wait_for(lambda: len(records_of(pro)) == n_streams, seconds=10, what="records")
-    assert open_holds(pro) == 0
+        wait_for(lambda: _in_use(pool_of_ten) == 0, seconds=3, what="the pool")
+        headers = {"X-API-Key": pro.key}
+        assert httpx2.get(f"{asgi_server}/api/v1/me", headers=headers).is_success
+
+    assert len(settled_after(pro, n_streams)) == n_streams
+    wait_for(lambda: open_holds(pro) == 0, what="every hold's end")
+
+
+@pytest.fixture
+def pool_of_ten(transactional_db: None) -> Iterator[Any]:
+    """The process's connections, as many as production has (DATABASE_POOL_MAX)."""
+    pool: Any = getattr(connection, "pool")  # noqa: B009 - PostgreSQL's alone
+    before = pool.min_size, pool.max_size
+    pool.resize(min(before[0], 10), 10)
+    yield pool
+    pool.resize(*before)
+
+
+def _in_use(pool: Any) -> int:
+    """Count connections taken out of the pool, this thread's own apart."""
+    connection.close()
+    stats = pool.get_stats()
+    return int(stats["pool_size"] - stats["pool_available"])
 
 
 def _revoke(person: Person) -> None:
     from accounts.keys import revoke_key  # noqa: PLC0415 - needs Django set up
 
     revoke_key(person.api_key, actor=person.user)
-
-
-def _allow(person: Person, **limits: int) -> None:
-    from billing.models import Tier  # noqa: PLC0415 - needs Django set up
-
-    Tier.objects.filter(pk="pro").update(**limits)
-
-
-def _connections_in_use() -> int:
-    """Count connections taken out of the pool, this thread's own apart."""
-    from django.db import connection  # noqa: PLC0415 - needs Django set up
-
-    connection.close()
-    pool: Any = getattr(connection, "pool")  # noqa: B009 - PostgreSQL's alone
-    stats = pool.get_stats()
-    return int(stats["pool_size"] - stats["pool_available"])
