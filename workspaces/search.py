@@ -3,8 +3,11 @@
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,9 +19,10 @@ from workspaces.models import Blob, SourceFile, Workspace
 from workspaces.questions import Kind, Question, read_question, without_asking
 from workspaces.ranking import Ranked, quoted_share, rank
 from workspaces.scanning import Scan, scan
+from workspaces.secrets import Concealed
 from workspaces.serving import Serving, degraded, serving
 from workspaces.storage import unpack
-from workspaces.texts import NotIndexable, lines_of, shown_text
+from workspaces.texts import NotIndexable, concealed
 from workspaces.vectors import get_store
 from workspaces.vectors.base import (
     PointFilter,
@@ -42,6 +46,9 @@ _WHOLE_LINES = 60
 _TWIN_LINES = 3  # passages alike of at least so many lines are shown once
 _QUOTED_SHARE = 0.5  # of the query's words in one piece
 _SPACE = re.compile(r"\s+")
+
+T = TypeVar("T")
+_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="search")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class _Query:
     """A query, prepared once for all workspaces."""
 
     question: Question
-    dense: Vector | None  # None: not asked for
+    meaning: Callable[[], Vector] | None  # computed once; None: not asked for
     sparse: SparseVector | None
     max_results: int
     path_glob: str
@@ -129,7 +136,7 @@ def _prepare(
     question = read_question(query)
     return _Query(
         question=question,
-        dense=None if mode == "keyword" else meaning_of(question),
+        meaning=None if mode == "keyword" else cache(partial(meaning_of, question)),
         sparse=None if mode == "semantic" else query_terms(query),
         max_results=max_results,
         path_glob=path_glob,
@@ -162,21 +169,15 @@ def _search_one(
             if query.sparse is None:
                 raise
             ranked, index = _without_store(workspace, index, query)
-        fresh = Workspace.objects.living().filter(pk=workspace.pk).first()
+        row = Workspace.objects.living().filter(pk=workspace.pk)
+        now = row.values_list("generation", "preview_generation").first()
+        if now == (workspace.generation, workspace.preview_generation):
+            break
+        fresh = row.first()
         if fresh is None:
             return [], index
-        if _serves_still(fresh, workspace):
-            break
         workspace, index = fresh, serving(fresh)
     return _with_texts(workspace, ranked, index.generation, query), index
-
-
-def _serves_still(fresh: Workspace, seen: Workspace) -> bool:
-    """Tell whether the same generation still serves."""
-    return (fresh.generation, fresh.preview_generation) == (
-        seen.generation,
-        seen.preview_generation,
-    )
 
 
 def _candidates(
@@ -194,25 +195,29 @@ def _candidates(
             where = replace(where, paths=tuple(paths))
         else:
             limit = _SIFTED_CANDIDATES
+    by_words: Callable[[], list[ScoredPoint]] = list
+    if query.sparse is not None and query.sparse.indices and index.generation:
+        by_words = _aside(
+            partial(
+                store.search_sparse,
+                workspace.pk,
+                query.sparse,
+                generation=index.generation,
+                limit=limit,
+                where=where,
+            )
+        )
     dense: list[ScoredPoint] = []
     # Another model's vectors stand for nothing: their workspace is being indexed anew.
-    if query.dense is not None and index.dense_fits and index.generation:
+    if query.meaning is not None and index.dense_fits and index.generation:
         dense = store.search_dense(
             workspace.pk,
-            query.dense,
+            query.meaning(),
             generation=index.generation,
             limit=limit,
             where=where,
         )
-    sparse: list[ScoredPoint] = []
-    if query.sparse is not None and query.sparse.indices and index.generation:
-        sparse = store.search_sparse(
-            workspace.pk,
-            query.sparse,
-            generation=index.generation,
-            limit=limit,
-            where=where,
-        )
+    sparse = by_words()
     if query.sparse is not None and index.state == "building" and index.keywords < 1:
         unread = _scan(workspace, index.generation, query, where)
         sparse = sorted([*sparse, *unread.points], key=lambda point: -point.score)
@@ -220,6 +225,15 @@ def _candidates(
     if pattern is None:
         return ranked
     return [found for found in ranked if pattern.fullmatch(found.payload.path)]
+
+
+def _aside(work: Callable[[], T]) -> Callable[[], T]:
+    """Begin the work on another thread; calling what is returned waits for it.
+
+    Where all threads are busy the caller does it instead.
+    """
+    future = _threads.submit(work)
+    return lambda: work() if future.cancel() else future.result()
 
 
 def _without_store(
@@ -264,7 +278,7 @@ def _with_texts(
     A passage whose content is gone was deleted by its owner since: it is left out.
     """
     hits: list[Hit] = []
-    texts: dict[str, str | None] = {}
+    texts: dict[str, Concealed | None] = {}
     twins: set[tuple[str, ...]] = set()
     spans = _Shown()
     for page in _pages(ranked, query.max_results):
@@ -289,7 +303,7 @@ def _pages(ranked: Sequence[Ranked], size: int) -> Iterator[Sequence[Ranked]]:
 
 
 def _quotes_first(
-    question: Question, page: Sequence[Ranked], texts: dict[str, str | None]
+    question: Question, page: Sequence[Ranked], texts: dict[str, Concealed | None]
 ) -> list[Ranked]:
     """Lift what holds most of the query word for word: a pasted error or line."""
 
@@ -297,7 +311,7 @@ def _quotes_first(
         text = texts.get(found.payload.sha256)
         if text is None:
             return found
-        lines = lines_of(text, found.payload.start_line, found.payload.end_line)
+        lines = text.lines(found.payload.start_line, found.payload.end_line)
         share = quoted_share(question, lines)
         if share <= _QUOTED_SHARE:
             return found
@@ -350,11 +364,12 @@ def _is_twin(hit: Hit, seen: set[tuple[str, ...]]) -> bool:
     return False
 
 
-def _texts(workspace: Workspace, shas: Iterable[str]) -> dict[str, str | None]:
-    found: dict[str, str | None] = dict.fromkeys(shas)
-    for blob in Blob.objects.for_workspace(workspace).filter(sha256__in=list(found)):
+def _texts(workspace: Workspace, shas: Iterable[str]) -> dict[str, Concealed | None]:
+    found: dict[str, Concealed | None] = dict.fromkeys(shas)
+    blobs = Blob.objects.for_workspace(workspace).filter(sha256__in=list(found))
+    for sha, packed, n_bytes in blobs.values_list("sha256", "content", "n_bytes"):
         try:
-            found[blob.sha256] = shown_text(unpack(blob.content, blob.n_bytes))
+            found[sha] = concealed(unpack(packed, n_bytes))
         except NotIndexable:
             continue
     return found
@@ -365,7 +380,7 @@ def _hit(
     found: Ranked,
     generation: int,
     span: tuple[int, int],
-    text: str,
+    text: Concealed,
 ) -> Hit:
     payload = found.payload
     return Hit(
@@ -376,7 +391,7 @@ def _hit(
         language=payload.language,
         symbol=payload.symbol,
         score=round(found.score, 6),
-        text=lines_of(text, *span),
+        text=text.lines(*span),
         sha256=payload.sha256,
         generation=generation,
         served_by=found.served_by,

@@ -10,7 +10,7 @@ https://github.com/gitleaks/gitleaks/blob/master/config/gitleaks.toml
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -33,11 +33,6 @@ _FORMATS = (
         "AWS key id",
         "AKIA ASIA ABIA ACCA",
         r"(?<![A-Z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Z0-9])",
-    ),
-    _format(
-        "AWS secret",
-        "aws AWS Aws",
-        r"(?i)(?<=['\"=: ])(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
     ),
     _format("GitHub token", "gh", r"\bgh[pousr]_[A-Za-z0-9]{36,255}"),
     _format("GitHub token", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{22,255}"),
@@ -79,6 +74,13 @@ _FORMATS = (
     ),
 )
 
+# Told by the text that it stands in: a mark anywhere makes the pattern worth a look.
+_AWS_SECRET = _format(
+    "AWS secret",
+    "aws AWS Aws",
+    r"(?i)(?<=['\"=: ])(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
+)
+
 _PEM_START = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_LINES = 150  # of a block whose end is missing
@@ -100,6 +102,12 @@ _BARE = re.compile(
     r"[ \t]{0,8}$"
 )
 _NAME_HINT = re.compile(rf"(?i){_NAME}")
+_NAME_WORDS = (
+    "password passwd passphrase pwd secret token credential apikey api_key api-key"
+    " accesskey access_key access-key privatekey private_key private-key signingkey"
+    " signing_key signing-key encryptionkey encryption_key encryption-key authkey"
+    " auth_key auth-key"
+).split()
 _PLACEHOLDER = re.compile(
     r"(?i)example|placeholder|changeme|change-me|your[_-]|insert|dummy|xxxx|\*\*\*|<|\$\{"
     r"|\{\{|%\(|redacted"
@@ -108,7 +116,60 @@ _PLACEHOLDER = re.compile(
 
 def redact(text: str) -> str:
     """Return the text with secrets replaced; as many lines as before."""
-    spans = sorted(_spans(text))
+    return _cover_all(text, _spans(text))
+
+
+class Concealed:
+    """A text whose lines are shown a few at a time, secrets hidden.
+
+    `lines` costs what it shows, and shows what `redact` of the whole would show there.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.split("\n")
+        self._speaks_of_aws = _is_marked(_AWS_SECRET, text)
+        # A key's block may begin far above the lines asked for.
+        block = _PEM_START.search(text)
+        self._whole = redact(text).split("\n") if block else None
+
+    def lines(self, first: int, last: int) -> str:
+        """Return the lines `first` to `last`, 1-based and inclusive."""
+        start, end = max(first - 1, 0), min(last, len(self._lines))
+        if start >= end:
+            return ""
+        if self._whole is not None:
+            return "\n".join(self._whole[start:end])
+        above, below = start, end
+        while above > 0 and not self._parts(above):
+            above -= 1
+        while below < len(self._lines) and not self._parts(below):
+            below += 1
+        part = "\n".join(self._lines[above:below])
+        spans = list(_line_spans(part))
+        if self._speaks_of_aws:
+            spans += _aws_secret_spans(part)
+        clean = _cover_all(part, spans).split("\n")
+        return "\n".join(clean[start - above : end - above])
+
+    def _parts(self, number: int) -> bool:
+        """Tell that no secret's pattern reaches over the start of this line.
+
+        Only an assignment may be broken, right before or after its sign.
+        """
+        before = self._lines[number - 1].rstrip()
+        after = self._lines[number].lstrip()
+        return bool(
+            before and after and before[-1] not in "=>:" and after[0] not in ":="
+        )
+
+
+def holds_secret(text: str) -> bool:
+    """Tell whether `redact` would change the text."""
+    return next(_spans(text), None) is not None
+
+
+def _cover_all(text: str, secrets: Iterable[tuple[int, int, str]]) -> str:
+    spans = sorted(secrets)
     if not spans:
         return text
     pieces: list[str] = []
@@ -124,11 +185,6 @@ def redact(text: str) -> str:
     return "".join(pieces)
 
 
-def holds_secret(text: str) -> bool:
-    """Tell whether `redact` would change the text."""
-    return next(_spans(text), None) is not None
-
-
 def _cover(secret: str, name: str) -> str:
     return "\n".join(f"[hidden: {name}]" for _ in secret.split("\n"))
 
@@ -136,17 +192,46 @@ def _cover(secret: str, name: str) -> str:
 def _spans(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield (start, end, name) of each secret."""
     yield from _pem_spans(text)
+    if _is_marked(_AWS_SECRET, text):
+        yield from _aws_secret_spans(text)
+    yield from _line_spans(text)
+
+
+def _line_spans(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield those that the lines around them tell, whatever the rest of the text."""
     for form in _FORMATS:
-        if any(mark in text for mark in form.marks):
+        if _is_marked(form, text):
             for match in form.pattern.finditer(text):
-                if form.name != "AWS secret" or is_random(match.group()):
-                    yield match.start(), match.end(), form.name
+                yield match.start(), match.end(), form.name
     if "://" in text:
         for match in _URL_PASSWORD.finditer(text):
             if not _PLACEHOLDER.search(match.group("value")):
                 yield *match.span("value"), "password"
-    if _NAME_HINT.search(text):
+    if _may_name_a_secret(text):
         yield from _assigned_spans(text)
+
+
+def _is_marked(form: _Format, text: str) -> bool:
+    for mark in form.marks:  # quicker than any() of a generator, and called often
+        if mark in text:
+            return True
+    return False
+
+
+def _may_name_a_secret(text: str) -> bool:
+    """Tell quickly where no name of a secret stands. Other scripts' letters may match
+    an ASCII one whatever its case, so the pattern itself looks at those texts.
+    """
+    if not text.isascii():
+        return _NAME_HINT.search(text) is not None
+    lowered = text.lower()
+    return any(word in lowered for word in _NAME_WORDS)
+
+
+def _aws_secret_spans(text: str) -> Iterator[tuple[int, int, str]]:
+    for match in _AWS_SECRET.pattern.finditer(text):
+        if is_random(match.group()):
+            yield match.start(), match.end(), _AWS_SECRET.name
 
 
 def _assigned_spans(text: str) -> Iterator[tuple[int, int, str]]:

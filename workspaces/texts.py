@@ -8,7 +8,7 @@ from workspaces.filters import (
     says_generated,
 )
 from workspaces.indexing.languages import Undecodable, decode
-from workspaces.secrets import redact
+from workspaces.secrets import Concealed, redact
 
 MAX_TEXT_BYTES = 2 * 1024 * 1024
 MAX_LINE_CHARS = 20_000
@@ -71,6 +71,11 @@ def objection(data: bytes) -> str:
 def shown_text(data: bytes) -> str:
     """Return the text for people and models, secrets hidden. Raises NotIndexable."""
     return redact(text_of(data))
+
+
+def concealed(data: bytes) -> Concealed:
+    """Return what `shown_text` does, to be read a few lines at a time."""
+    return Concealed(text_of(data))
 
 
 def lines_of(text: str, start: int, end: int) -> str:

@@ -1,9 +1,11 @@
 """F8: recognised secrets are hidden, and nothing else is."""
 
+import random
+
 import pytest
 
 from workspaces.filters import is_secret_file, refusal
-from workspaces.secrets import holds_secret, redact
+from workspaces.secrets import Concealed, holds_secret, redact
 
 RANDOM_40 = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzQ9vT2kLm1"
 
@@ -83,6 +85,54 @@ def test_f8_a_block_without_an_end_is_hidden_too():
     hidden = redact("-----BEGIN PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEA\n" * 5)
 
     assert "MII" not in hidden
+
+
+# Lines that open, continue or end what is hidden, besides whole secrets.
+PIECES = [
+    *SECRETS.values(),
+    "password =",
+    "'api_key':",
+    "SECRET_TOKEN",
+    "= 'hV8!kd93Lq0zPw'",
+    "'hV8!kd93Lq0zPw'",
+    ": 'Zx81kQm20Pv7Lt5RbN3c',",
+    "  b'Zx81kQm20Pv7Lt5RbN3c'",
+    f"key = {RANDOM_40}",
+    "def refund(order):",
+    "    total = order.total",
+    "x = {",
+    "",
+    "   ",
+]
+BLOCK = ["-----BEGIN PRIVATE KEY-----", *["MIIEpAIBAAKCAQEA"] * 3]
+END = "-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_f8_a_few_lines_show_what_the_whole_text_would_show_there(seed):
+    chance = random.Random(seed)
+    lines = chance.choices(PIECES, k=40)
+    if seed % 3 == 0:
+        place = chance.randrange(40)
+        lines[place:place] = [*BLOCK, *([END] if seed % 2 else [])]
+    text = "\n".join(lines)
+    whole = redact(text).split("\n")
+
+    shown = Concealed(text)
+
+    for first in range(1, len(lines) + 2):
+        for last in (first - 1, first, first + 3, first + 25, len(lines) + 9):
+            assert shown.lines(first, last) == "\n".join(whole[first - 1 : last])
+
+
+def test_f8_a_secret_told_by_the_rest_of_its_file_is_hidden_in_a_few_lines():
+    """An AWS secret is known by a word anywhere, a key's block by its first line."""
+    far = "\n" * 50
+    aws = Concealed(f"import aws{far}key = {RANDOM_40}")
+    block = Concealed(f"{far}{BLOCK[0]}\n" + "MIIEpAIBAAKCAQEA\n" * 99)
+
+    assert aws.lines(51, 51) == "key = [hidden: AWS secret]"
+    assert block.lines(120, 121) == "[hidden: private key]\n[hidden: private key]"
 
 
 def test_hostile_text_is_searched_in_time():

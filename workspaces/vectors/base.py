@@ -8,7 +8,7 @@ that a new index becomes visible, whole, when the workspace's row says so.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,17 +166,17 @@ def payload_to(payload: PointPayload) -> dict[str, object]:
     return asdict(payload)
 
 
-def payload_from(values: Mapping[str, object]) -> PointPayload:
+def payload_from(values: Mapping[str, Any]) -> PointPayload:
     """Rebuild a payload from what the engine returned."""
     return PointPayload(
-        path=str(values["path"]),
-        start_line=int(str(values["start_line"])),
-        end_line=int(str(values["end_line"])),
-        language=str(values["language"]),
-        symbol=str(values["symbol"]),
-        sha256=str(values["sha256"]),
-        since=int(str(values["since"])),
-        until=int(str(values["until"])),
-        symbol_start=int(str(values.get("symbol_start", 0))),
-        symbol_end=int(str(values.get("symbol_end", 0))),
+        path=values["path"],
+        start_line=values["start_line"],
+        end_line=values["end_line"],
+        language=values["language"],
+        symbol=values["symbol"],
+        sha256=values["sha256"],
+        since=values["since"],
+        until=values["until"],
+        symbol_start=values.get("symbol_start", 0),
+        symbol_end=values.get("symbol_end", 0),
     )

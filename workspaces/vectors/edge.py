@@ -209,7 +209,7 @@ class EdgeStore(EngineStore[edge.Filter]):
         workspace_id: str,
         vector: Vector | SparseVector,
         limit: int,
-        where: edge.Filter,
+        where: edge.Filter | None,
     ) -> list[ScoredPoint]:
         with self._read(workspace_id) as shard:
             if shard is None:

@@ -191,7 +191,7 @@ class ServerStore(EngineStore[models.Filter]):
         workspace_id: str,
         vector: Vector | SparseVector,
         limit: int,
-        where: models.Filter,
+        where: models.Filter | None,
     ) -> list[ScoredPoint]:
         query: models.SparseVector | list[float]
         if isinstance(vector, SparseVector):
