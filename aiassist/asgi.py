@@ -13,9 +13,11 @@ django_application = get_asgi_application()
 from assistant.asgi import EndStreamsOnStop  # noqa: E402
 from assistant.lean import LeanFaces  # noqa: E402
 from workspaces.asgi import UploadGate  # noqa: E402
+from workspaces.vectors import get_store  # noqa: E402
 
-# A process whose addresses cannot be loaded must not start, and no request should
-# wait while they are.
-_ = get_resolver().url_patterns
+# A process that cannot load its addresses or its vector database's client must not
+# start, and no request should wait for them: on a busy machine the client takes longer
+# to import than /health/detailed waits for an answer. Neither asks any server.
+_ = get_resolver().url_patterns, get_store()
 
 application = EndStreamsOnStop(LeanFaces(UploadGate(django_application)))

@@ -11,7 +11,6 @@ import uvicorn
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from django.urls import get_resolver
 
 from aiassist import __version__
 from aiassist.run.redis import PrivateRedis
@@ -51,7 +50,8 @@ def serve(
         redis.wait()
         redis.keep(say)
 
-    # Both need Django to be set up.
+    # These need Django to be set up. The first loads all addresses and the engine of
+    # the vector database: what cannot serve does not start.
     from aiassist.asgi import application  # noqa: PLC0415
     from aiassist.celery import app  # noqa: PLC0415
     from aiassist.run.worker import EmbeddedWorker  # noqa: PLC0415
@@ -65,8 +65,6 @@ def serve(
         say(_welcome(url, time.monotonic() - began))
         threading.Thread(target=_warm_up, name="warm up", daemon=True).start()
 
-    # Loading the addresses now makes the first page as quick as the second.
-    _ = get_resolver().url_patterns
     config = uvicorn.Config(
         application,
         lifespan="off",

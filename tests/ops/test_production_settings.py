@@ -94,6 +94,19 @@ def test_the_forwarded_scheme_is_believed_behind_a_proxy_of_ours_only():
     }
 
 
+def test_a_web_process_loads_what_it_serves_before_its_first_request():
+    """Else the first one waits, and what is broken shows only then."""
+    served = ["qdrant_client", "workspaces.api.views", "assistant.mcp.views"]
+    ended = boot(
+        production_env(),
+        "import json, sys, aiassist.asgi;"
+        f"print(json.dumps([name in sys.modules for name in {served}]))",
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == [True] * len(served)
+
+
 def test_debug_cannot_be_switched_on_in_production():
     ended = boot(production_env(DEBUG="true"), SHOWN % ["DEBUG"])
 
