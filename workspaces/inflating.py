@@ -5,12 +5,13 @@ Source: https://www.rfc-editor.org/rfc/rfc9110#field.content-encoding
 
 import zlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import IO, Protocol
 
 import zstandard
 
 from workspaces.errors import ArchiveTooLarge, BadEncoding, UnsupportedEncoding
 
+_READ_BYTES = 64 * 1024
 _PIECE = 256 * 1024  # most bytes that gzip gives out at once
 # A zstd block is 4 bytes at least and gives 128 KB at most, so that so many bytes
 # give 8 MB at once.
@@ -41,6 +42,24 @@ def inflater(encoding: str) -> Inflater | None:
         case "zstd":
             return _Zstd()
     raise UnsupportedEncoding
+
+
+def read_inflated(stream: IO[bytes], encoding: str, limit: int) -> bytes:
+    """Return what the stream holds out of its encoding, at most `limit` bytes.
+
+    Raises BadEncoding, UnsupportedEncoding.
+    """
+    how = inflater(encoding)
+    if how is None:
+        return stream.read(limit)
+    inflated = bytearray()
+    while data := stream.read(_READ_BYTES):
+        for piece in how.feed(data):
+            inflated += piece
+            if len(inflated) >= limit:
+                return bytes(inflated[:limit])
+    how.finish()
+    return bytes(inflated)
 
 
 class Ratio:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import IO
+from typing import Protocol
 
 import zstandard
 from django.db import transaction
@@ -221,12 +221,20 @@ def _expire_oldest(workspace: Workspace) -> None:
         _close(sync, SyncState.EXPIRED)
 
 
-def upload_files(
-    *, workspace: Workspace, sync: Sync, files: Iterable[tuple[str, IO[bytes], int]]
-) -> list[str]:
-    """Take (path, bytes, length) of files that the sync waits for, all or none.
+class Readable(Protocol):
+    """An uploaded file's bytes."""
 
-    Raises PathRefused, FileTooLarge, ContentMismatch, SyncClosed, StorageExceeded.
+    def read(self, limit: int, /) -> bytes:
+        """Return what is left, at most `limit` bytes."""
+
+
+def upload_files(
+    *, workspace: Workspace, sync: Sync, files: Iterable[tuple[str, Readable, int]]
+) -> list[str]:
+    """Take (path, bytes, length at least) of files that the sync waits for.
+
+    All or none. Raises PathRefused, FileTooLarge, ContentMismatch, SyncClosed,
+    StorageExceeded.
     """
     tier = tier_of(workspace.user)
     with Spool() as spool:
@@ -234,7 +242,11 @@ def upload_files(
         for raw, stream, n_bytes in files:
             path = accepted_path(raw)
             require_short(path, n_bytes, tier)
-            digests[path] = spool.add(stream.read())
+            data = stream.read(tier.max_file_bytes + 1)
+            require_short(path, len(data), tier)
+            if path in digests:
+                raise ContentMismatch(f"This upload names {shown(path)} twice.")
+            digests[path] = spool.add(data)
         if not digests:
             raise ValidationFailed(
                 errors=[

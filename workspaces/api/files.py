@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.parsers import FileUploadParser, MultiPartParser
@@ -10,12 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aiassist.api.pagination import NewestFirst
+from aiassist.api.refusals import problem
 from aiassist.lib.errors import ValidationFailed
 from billing.models import Tier
 from billing.selectors import tier_of
 from workspaces.access import get_sync
-from workspaces.api.base import STORAGE_FULL, UNKNOWN, WorkspaceAPIView, problem
+from workspaces.api.base import STORAGE_FULL, UNKNOWN, WorkspaceAPIView
 from workspaces.api.bodies import manifest_body, require_no_encoding
+from workspaces.api.parts import Parts, bodies_of
 from workspaces.api.serializers import (
     MAX_LINE,
     ArchiveInput,
@@ -162,11 +164,22 @@ class SyncView(UploadView):
 class SyncFilesView(UploadView):
     parser_classes = [MultiPartParser]
 
+    def initialize_request(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> Request:
+        # Before a session's CSRF token is looked for in the body.
+        request.upload_handlers = [Parts(request)]
+        return super().initialize_request(request, *args, **kwargs)
+
     @extend_schema(
         operation_id="sync_upload",
         tags=_TAGS,
         summary="Upload many files of a sync",
-        description="One part per file, the part's name is the file's path.",
+        description=(
+            "One part per file, the part's name is the file's path. A part may be "
+            "compressed, with `Content-Encoding: gzip` or `zstd` among its headers; "
+            "the SHA-256 is that of the file itself."
+        ),
         request={
             "multipart/form-data": {
                 "type": "object",
@@ -187,12 +200,9 @@ class SyncFilesView(UploadView):
         sync = get_sync(workspace, sync_id)
         require_no_encoding(request)
         require_upload_room(request, tier_of(self.principal.user))
-        files = (
-            (name, upload.file, upload.size)
-            for name in request.FILES
-            for upload in request.FILES.getlist(name)
+        received = upload_files(
+            workspace=workspace, sync=sync, files=bodies_of(request)
         )
-        received = upload_files(workspace=workspace, sync=sync, files=files)
         return Response({"received": received})
 
 
