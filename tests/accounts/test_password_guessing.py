@@ -47,17 +47,33 @@ def judged(action="login.failed"):
     return AuditEvent.objects.filter(action=action).count()
 
 
-def test_u1_the_jwt_door_stops_after_five_for_an_account(alice, post):
-    body = {"email": alice.user.email, "password": "wrong"}
-    answers = [post("auth/token", body) for _ in range(1000)]
+def test_u1_of_a_thousand_wrong_logins_over_every_door_five_are_judged(alice, post):
+    site, email = Client(), alice.user.email
 
-    assert [a.status_code for a in answers[:6]] == [401] * 5 + [429]
-    assert {a.status_code for a in answers[5:]} == {429}
+    def guess_at(door, password):
+        if door == "api":
+            return post("auth/token", {"email": email, "password": password})
+        if door == "site":
+            return site.post(LOGIN, {"login": email, "password": password})
+        form = {"username": email, "password": password}
+        return site.post("/admin/login/?next=/admin/", form)
+
+    # The site's door is asked least, as it draws a page each time.
+    doors = (["site"] + ["admin"] * 3 + ["api"] * 6) * 100
+    answers = [guess_at(door, f"wrong {n}") for n, door in enumerate(doors)]
+
     assert judged() == 5
+    told = {(door, a.status_code) for door, a in zip(doors, answers, strict=True)}
+    assert told == {("site", 200), ("site", 429), ("admin", 302), ("api", 401)} | {
+        ("api", 429)
+    }
     refusal = answers[-1]
     assert refusal.json()["code"] == "too_many_attempts"
     assert refusal.json()["scope"] == "account"
     assert 0 < int(refusal["Retry-After"]) <= 300
+    assert guess_at("api", PASSWORD).status_code == 429
+    assert guess_at("site", PASSWORD).status_code == 429
+    assert "_auth_user_id" not in site.session
 
 
 def test_u1_the_right_password_is_not_even_tried_while_the_door_is_closed(alice, post):
@@ -152,10 +168,10 @@ def test_u1_codes_stop_after_five_at_the_jwt_door(alice, post):
 
     answers = [
         post("auth/token", {"challenge": challenge, "code": wrong_code()})
-        for _ in range(50)
+        for _ in range(100)
     ]
 
-    assert [a.status_code for a in answers] == [401] * 5 + [429] * 45
+    assert [a.status_code for a in answers] == [401] * 5 + [429] * 95
     assert judged("second_factor.failed") == 5
 
 
