@@ -83,6 +83,10 @@ SOCIALACCOUNT_LOGIN_ON_GET = False
 _OIDC_SCOPE = ["openid", "email", "profile"]
 
 
+# A GitHub Enterprise Server, when it is not github.com.
+_GITHUB_URL = env.url("GITHUB_URL", schemes=("https", "http"))
+
+
 def _app(variables: str, **more: object) -> dict[str, Any] | None:
     """Return the provider's app when both its variables are set."""
     client_id = env.text(f"{variables}_CLIENT_ID")
@@ -123,6 +127,7 @@ def _providers() -> dict[str, dict[str, Any]]:
         "github": {
             "APPS": [_app("GITHUB")],
             "SCOPE": ["user:email", "read:user"],
+            **({"GITHUB_URL": _GITHUB_URL} if _GITHUB_URL else {}),
         },
         "google": {
             "APPS": [_app("GOOGLE")],
@@ -145,14 +150,18 @@ def _providers() -> dict[str, dict[str, Any]]:
 SOCIALACCOUNT_PROVIDERS = _providers()
 
 
+def _origin(url: str) -> str:
+    return "/".join(url.split("/")[:3])
+
+
 def _sign_in_origins() -> list[str]:
     """Return where a sign-in form may lead: browsers hold redirects to form-action."""
     known = {
-        "github": ["https://github.com"],
+        "github": [_origin(_GITHUB_URL or "https://github.com")],
         "google": ["https://accounts.google.com"],
         "microsoft": ["https://login.microsoftonline.com"],
         "openid_connect": [
-            "/".join(app["settings"]["server_url"].split("/")[:3])
+            _origin(app["settings"]["server_url"])
             for app in SOCIALACCOUNT_PROVIDERS.get("openid_connect", {}).get("APPS", [])
         ],
     }

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser import provider
 from tests.support.ports import free_port, wait_for
 from tests.support.processes import ROOT, Process, python
 
@@ -48,13 +49,28 @@ def pytest_collection_modifyitems(
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def provider_urls() -> dict[str, str]:
+    """Where those will be through whom one may sign in, once a test starts them."""
+    return {
+        name: f"http://127.0.0.1:{free_port()}"
+        for name in ("OIDC_ISSUER", "GITHUB_URL")
+    }
+
+
+@pytest.fixture(scope="session")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, provider_urls: dict[str, str]
+) -> Iterator[str]:
     """The embedded site on a free port; yields its address."""
     home = tmp_path_factory.mktemp("embedded")
     port = free_port()
     env = {k: v for k, v in os.environ.items() if k not in NOT_HANDED_ON}
     env |= {"DATA_DIR": str(home), "PORT": str(port), "PYTHONUNBUFFERED": "1"}
     env["OLLAMA_URL"] = "http://127.0.0.1:9"
+    env |= provider_urls
+    for name in ("OIDC", "GITHUB"):
+        env[f"{name}_CLIENT_ID"] = provider.CLIENT_ID
+        env[f"{name}_CLIENT_SECRET"] = provider.CLIENT_SECRET
     address = f"http://127.0.0.1:{port}"
     process = Process(
         python("-m", "aiassist.run"), log=home / "run.log", env=env, cwd=ROOT
