@@ -5,9 +5,8 @@ of files that the client sends, cut by the real splitter; without heads, average
 known repositories must do. The time is that of this server's last index jobs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import median
 
 from billing.models import Tier
 from billing.selectors import tier_of, tiers_by_rank
@@ -18,13 +17,13 @@ from workspaces.indexing.languages import is_binary, language_of
 from workspaces.indexing.splitting import split
 from workspaces.leaving_out import rules_of, stored_ignore_files
 from workspaces.models import (
-    IndexJob,
-    JobState,
     LeftOutFile,
     SourceFile,
     UserStorage,
     Workspace,
 )
+from workspaces.pace import BYTES_PER_CHUNK as OTHER_BYTES_PER_CHUNK
+from workspaces.pace import measured_pace
 from workspaces.paths import normalise
 from workspaces.rules import Rules, Verdict, is_ignore_file
 from workspaces.skips import Skips
@@ -34,7 +33,7 @@ from workspaces.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text, objec
 MAX_HEAD_CHARS = 64 * 1024  # of one file
 MAX_CUT_BYTES = 1024 * 1024  # of all heads that are cut to measure
 ENOUGH_BYTES = 32 * 1024  # of one language: then its own measure is believed alone
-# Bytes a chunk, measured by `benchmarks/estimates.py`; used where no head was sent.
+# Bytes a chunk, averages of known repositories; used where no head was sent.
 BYTES_PER_CHUNK = {
     "python": 510,
     "html": 350,
@@ -46,12 +45,7 @@ BYTES_PER_CHUNK = {
     "yaml": 400,
     "text": 410,
 }
-_OTHER_BYTES_PER_CHUNK = 460
-# Of a 2-core machine; used until this server has indexed something itself.
-_CHUNKS_PER_SECOND = 60.0
 _START_SECONDS = 1.0  # accepting, planning and switching
-_JOBS_LOOKED_AT = 20
-_TELLING_CHUNKS = 50  # a smaller job says more about its start than about its speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +239,13 @@ def _estimate(
     for language, share in found.languages.items():
         share.chunks = round(totals[language])
     found.chunks, found.new_chunks = round(chunks), round(new_chunks)
-    found.chunks_per_second, found.is_measured = _speed()
-    found.seconds = round(_START_SECONDS + new_chunks / found.chunks_per_second, 1)
+    pace = measured_pace()
+    found.chunks_per_second = round(pace.chunks_per_second, 1)
+    found.is_measured = pace.is_measured
+    seconds = _START_SECONDS + pace.seconds_to_embed(new_chunks)
+    if not workspace.generation:
+        seconds += pace.seconds_to_read(found.bytes)
+    found.seconds = round(seconds, 1)
 
 
 def _cut_heads(kept: Mapping[str, NamedFile]) -> dict[str, tuple[int, int]]:
@@ -295,7 +294,7 @@ def _density(
         sums[1] += n_chunks
     density: dict[str, float] = {}
     for language in set(languages.values()):
-        average = 1 / BYTES_PER_CHUNK.get(language, _OTHER_BYTES_PER_CHUNK)
+        average = 1 / BYTES_PER_CHUNK.get(language, OTHER_BYTES_PER_CHUNK)
         n_bytes, n_chunks = measured.get(language, [0, 0])
         trust = min(1.0, n_bytes / ENOUGH_BYTES)
         own = n_chunks / n_bytes if n_bytes else average
@@ -309,26 +308,5 @@ def _chunks_of(
     if not file.size:
         return 0.0
     n_bytes, n_chunks = cut or (0, 0)
-    rest = (file.size - n_bytes) * (density or 1 / _OTHER_BYTES_PER_CHUNK)
+    rest = (file.size - n_bytes) * (density or 1 / OTHER_BYTES_PER_CHUNK)
     return n_chunks + rest if n_bytes else max(1.0, rest)
-
-
-def _speed() -> tuple[float, bool]:
-    """Return chunks a second of the last jobs here, and whether there were any."""
-    jobs: Iterable[IndexJob] = (
-        IndexJob.objects.filter(
-            state=JobState.SUCCEEDED,
-            generation=1,  # later ones embed only what changed
-            chunks__gte=_TELLING_CHUNKS,
-            started_at__isnull=False,
-            finished_at__isnull=False,
-        )
-        .only("chunks", "started_at", "finished_at")
-        .order_by("-created_at")[:_JOBS_LOOKED_AT]
-    )
-    speeds = []
-    for job in jobs:
-        if job.started_at and job.finished_at:
-            seconds = (job.finished_at - job.started_at).total_seconds()
-            speeds.append(job.chunks / max(0.1, seconds))
-    return (median(speeds), True) if speeds else (_CHUNKS_PER_SECOND, False)

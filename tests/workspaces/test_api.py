@@ -153,6 +153,7 @@ def test_the_main_job_over_http(alice, indexer):
         "workspace_id": alice.workspace.pk,
         "state": "queued",
         "phase": "queued",
+        "progress": 0.0,
         "files_total": 2,
         "files_read": 0,
         "files_done": 0,

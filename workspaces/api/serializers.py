@@ -9,7 +9,7 @@ from aiassist.lib.errors import ValidationFailed
 from workspaces import queries
 from workspaces.gitignore import MAX_BYTES, MAX_PATTERN_CHARS
 from workspaces.globs import MAX_GLOB_CHARS
-from workspaces.jobs import eta_seconds, phase_of
+from workspaces.jobs import eta_seconds, phase_of, progress
 from workspaces.models import (
     IndexJob,
     JobState,
@@ -275,8 +275,13 @@ class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
     phase = serializers.SerializerMethodField(
         help_text="queued, fetching, keywords, embedding or ended."
     )
+    progress = serializers.SerializerMethodField(
+        help_text="Share of the work that is done, 0 to 1."
+    )
+    files_read = serializers.IntegerField(help_text="Files found by their words.")
+    files_done = serializers.IntegerField(help_text="By their meaning, too.")
     eta_seconds = serializers.SerializerMethodField(
-        help_text="At its pace so far; null: too early to tell."
+        help_text="At its pace so far, or that of the last jobs here; null: too early."
     )
     skipped = SkippedOutput(many=True, help_text="At most 200; n_skipped counts all.")
     skipped_reasons = SkipReasonOutput(
@@ -291,6 +296,7 @@ class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
             "workspace_id",
             "state",
             "phase",
+            "progress",
             "files_total",
             "files_read",
             "files_done",
@@ -309,6 +315,9 @@ class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
 
     def get_phase(self, job: IndexJob) -> str:
         return phase_of(job)
+
+    def get_progress(self, job: IndexJob) -> float:
+        return progress(job)
 
     def get_eta_seconds(self, job: IndexJob) -> int | None:
         return eta_seconds(job)

@@ -147,6 +147,11 @@ class IndexJob(models.Model):
                 condition=Q(cleaned_at=None)
                 & Q(state__in=["succeeded", "failed", "cancelled"]),
             ),
+            models.Index(
+                fields=["-finished_at"],
+                name="job_first_ended",
+                condition=Q(generation=1, state="succeeded"),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
