@@ -1,9 +1,9 @@
 """What every answer carries: a request id and the headers Django has no setting for."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, BinaryIO
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
@@ -25,40 +25,15 @@ class RequestIdMiddleware:
     followed through; anything else could forge log lines and is replaced.
     """
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(
-        self,
-        get_response: Callable[
-            [HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]
-        ],
-    ) -> None:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
 
-    def __call__(
-        self, request: HttpRequest
-    ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self.is_async:
-            return self._acall(request)
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
         token = current_request_id.set(_name(request))
         try:
-            response = self.get_response(request)
-            assert isinstance(response, HttpResponseBase)
-            return _dress(request, response)
+            return _dress(request, self.get_response(request))
         finally:
             current_request_id.reset(token)
-
-    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        # Each ASGI request runs in a context of its own; not resetting keeps the
-        # id for the log lines of a stream that goes on after this returns.
-        current_request_id.set(_name(request))
-        response = self.get_response(request)
-        assert not isinstance(response, HttpResponseBase)
-        return _dress(request, await response)
 
 
 def _name(request: HttpRequest) -> str:

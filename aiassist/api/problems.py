@@ -4,6 +4,7 @@ Source: https://www.rfc-editor.org/rfc/rfc9457
 """
 
 import logging
+import math
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -165,7 +166,7 @@ def field_errors(details: Any, path: str = "") -> Iterator[dict[str, str]]:
         for name, inner in details.items():
             own = "" if name == "non_field_errors" else str(name)
             yield from field_errors(inner, ".".join(filter(None, (path, own))))
-    elif isinstance(details, list):
+    else:
         for index, inner in enumerate(details):
             nested = isinstance(inner, dict) and "message" not in inner
             yield from field_errors(inner, f"{path}.{index}" if nested else path)
@@ -173,7 +174,7 @@ def field_errors(details: Any, path: str = "") -> Iterator[dict[str, str]]:
 
 def _drf_headers(error: drf.APIException) -> Iterator[tuple[str, str]]:
     if (wait := getattr(error, "wait", None)) is not None:
-        yield "Retry-After", str(int(wait))
+        yield "Retry-After", str(math.ceil(wait))
     if (header := getattr(error, "auth_header", None)) is not None:
         yield "WWW-Authenticate", str(header)
 

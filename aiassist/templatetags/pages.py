@@ -58,12 +58,6 @@ def device(user_agent: str) -> str:
 
 
 @register.filter
-def highlighted(text: str, language: str = "") -> SafeString:
-    """Return code coloured by Pygments' classes."""
-    return highlight_code(text, language or "text")
-
-
-@register.filter
 def size(n_bytes: int) -> str:
     """Return e.g. `12 MB`, with a space that does not break."""
     text: str = filesizeformat(n_bytes)

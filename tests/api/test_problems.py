@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import OperationalError
 from django.http import Http404, HttpRequest
 from rest_framework import exceptions as drf
@@ -60,6 +60,7 @@ def test_our_own_errors_carry_code_sentence_and_details(context):
     [
         (Http404(), 404, "not_found"),
         (NotFound(), 404, "not_found"),
+        (PermissionDenied("canary-reason"), 403, "permission_denied"),
         (OperationalError("canary-dsn"), 503, "service_unavailable"),
         (ServiceUnavailable(), 503, "service_unavailable"),
         (drf.NotAuthenticated(), 401, "not_authenticated"),
@@ -91,6 +92,13 @@ def test_a_401_says_how_to_authenticate(context):
 
     assert response is not None
     assert response.headers["WWW-Authenticate"] == 'Bearer realm="aiassist"'
+
+
+def test_a_frameworks_own_wait_is_passed_on(context):
+    response = problem_response(drf.Throttled(wait=7.2), context)
+
+    assert response is not None
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "8")
 
 
 def test_a_503_says_when_to_come_back(context):

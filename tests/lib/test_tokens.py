@@ -45,3 +45,13 @@ def test_a_missing_model_names_its_setting(settings, tmp_path):
 
     with pytest.raises(ImproperlyConfigured, match="EMBEDDING_MODEL_PATH"):
         tokens.model_folder()
+
+
+@pytest.mark.parametrize("text", ["some words and " * 400, "é," * 3_000, "x\n" * 999])
+def test_a_very_long_text_counts_as_much_as_in_one_piece(monkeypatch, text):
+    whole = tokens.count_tokens(text)
+
+    monkeypatch.setattr(tokens, "_CALL_CHARS", 1_000)
+
+    assert tokens.count_tokens(text) == whole
+    assert tokens.count_many(["a", text, "b"]) == [1, whole, 1]

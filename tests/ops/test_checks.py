@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from aiassist import checks
 from aiassist.checks import (
     embedding_model_is_there,
     foreign_origins_are_named,
     hosts_are_named,
     secrets_differ,
 )
+from aiassist.lib import tokens
 
 
 def ids(messages: Any) -> list[str]:
@@ -63,3 +68,16 @@ def test_a_foreign_origin_without_tls_is_warned_about(settings: Any):
     settings.CORS_ALLOWED_ORIGINS = ["http://a.test"]
 
     assert ids(foreign_origins_are_named()) == ["aiassist.W003"]
+
+
+def test_a_model_that_was_not_installed_is_named(settings: Any, monkeypatch: Any):
+    settings.EMBEDDING_MODEL_PATH = ""
+    for module in (checks, tokens):
+        monkeypatch.setattr(module, "_MODEL_PACKAGE", "nobody_has_this_package")
+
+    messages = embedding_model_is_there()
+
+    assert ids(messages) == ["aiassist.E001"]
+    assert "requirements-model.txt" in str(messages[0].hint)
+    with pytest.raises(ImproperlyConfigured, match="requirements-model.txt"):
+        tokens.model_folder()

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -94,3 +95,14 @@ def test_m7_no_label_names_a_person(client: Client, alice: Person):
 def test_they_are_only_read(client: Client, db: None, method: str):
     assert getattr(client, method)("/metrics").status_code == 405
     assert getattr(client, method)("/health").status_code == 405
+
+
+def test_a_dead_database_leaves_out_the_jobs_alone(client: Client, db: None):
+    def is_away(*query: object) -> None:
+        raise OperationalError("no connection")
+
+    with connection.execute_wrapper(is_away):
+        found = samples(client)
+
+    assert found["aiassist_queue_depth", "index"] == 0
+    assert ("aiassist_index_jobs_waiting",) not in found
