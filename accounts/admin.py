@@ -40,7 +40,15 @@ else:
 # The first words of the audit log's actions.
 AUDITED = (
     *("confirmation", "email", "impersonation", "index_job", "key", "login", "logout"),
-    *("model", "password", "provider", "second_factor", "session", "subscription"),
+    *(
+        "limits",
+        "model",
+        "password",
+        "provider",
+        "second_factor",
+        "session",
+        "subscription",
+    ),
     *("tier", "token", "upstream", "user", "webhook", "workspace"),
 )
 # Columns that make somebody more than a user.
@@ -102,7 +110,7 @@ class UserAdmin(_UserAdmin):
         ),
     )
     actions = ("disable", "enable", "sign_out", "resend_confirmation", "erase")
-    actions_detail = ("change_tier", "impersonate")
+    actions_detail = ("change_tier", "give_limits", "impersonate")
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: User | None = None
@@ -158,6 +166,19 @@ class UserAdmin(_UserAdmin):
     def change_tier(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the form of a new subscription, the person filled in."""
         form = reverse("admin:billing_subscription_add")
+        return redirect(f"{form}?{urlencode({'user': object_id})}")
+
+    def has_limits_permission(
+        self, request: HttpRequest, object_id: object = None
+    ) -> bool:
+        return request.user.has_perm("billing.add_limitoverride")
+
+    @unfold_action(
+        description="Give other limits", url_path="limits", permissions=["limits"]
+    )
+    def give_limits(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to the form of an override, the person filled in."""
+        form = reverse("admin:billing_limitoverride_add")
         return redirect(f"{form}?{urlencode({'user': object_id})}")
 
     @admin.action(

@@ -18,6 +18,7 @@ from aiassist.lib import clock
 from billing.models import (
     FEATURES,
     PROVIDERS,
+    LimitOverride,
     Quota,
     Reservation,
     Subscription,
@@ -25,6 +26,7 @@ from billing.models import (
     UsageDay,
     UsageRecord,
 )
+from billing.override_admin import LimitOverrideAdmin
 from billing.selectors import holders_of
 from billing.simulator import DAYS, SHOWN, changes, simulate
 from billing.subscriptions import change_tier, end_subscription
@@ -247,6 +249,9 @@ class SubscriptionAdmin(_ModelAdmin):
     def end_now(self, request: HttpRequest, queryset: Any) -> None:
         for subscription in queryset.select_related("user"):
             end_subscription(subscription, staff_of(request), request=request)
+
+
+admin.site.register(LimitOverride, LimitOverrideAdmin)
 
 
 @admin.register(UsageRecord)

@@ -21,6 +21,13 @@ classify(
     erase="delete",
 )
 classify(
+    "billing.LimitOverride",
+    owner="user",
+    export=("id", "user", "limits", "reason", "starts_at", "ends_at"),
+    retention=_WITH_THE_ACCOUNT,
+    erase="delete",
+)
+classify(
     "billing.Quota",
     owner="user",
     export=("user", "hour_start", "hour_used", "day_start", "day_used"),

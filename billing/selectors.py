@@ -7,7 +7,8 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import User
 from aiassist.lib import clock
-from billing.models import Subscription, Tier
+from billing.models import LimitOverride, Subscription, Tier
+from billing.models.override import with_limits
 
 DEFAULT_TIER = "free"
 
@@ -15,15 +16,28 @@ DEFAULT_TIER = "free"
 def tier_of(user: User) -> Tier:
     """Return the tier of the running subscription, else `free`.
 
-    Always asks the database, so that an edit or a change bites at once everywhere.
+    Limits that staff gave this one person stand in the place of the tier's. Always
+    asks the database, so that an edit or a change bites at once everywhere.
     """
+    moment = clock.now()
     running = (
         Subscription.objects.for_user(user.pk)
-        .running_at(clock.now())
+        .running_at(moment)
         .order_by("-starts_at", "-id")
     )
     code = Coalesce(Subquery(running.values("tier_id")[:1]), Value(DEFAULT_TIER))
-    return Tier.objects.get(pk=code)
+    theirs = (
+        LimitOverride.objects.for_user(user.pk)
+        .running_at(moment)
+        .order_by("-starts_at", "-id")
+    )
+    tier = Tier.objects.annotate(
+        their_limits=Subquery(theirs.values("limits")[:1]),
+        theirs_end_at=Subquery(theirs.values("ends_at")[:1]),
+    ).get(pk=code)
+    if tier.their_limits:
+        with_limits(tier, tier.their_limits, tier.theirs_end_at)
+    return tier
 
 
 def tiers_by_rank() -> list[Tier]:

@@ -7,15 +7,18 @@ been refused uses nothing up, exactly as a real refusal does not.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
+from typing import Any
 
 from aiassist.lib import clock
 from aiassist.lib.errors import LimitRefused
 from billing.gates import require_feature, require_provider
 from billing.limits import refusal_of, snapshot
-from billing.models import FEATURES, Tier, UsageRecord
+from billing.models import FEATURES, LimitOverride, Tier, UsageRecord
+from billing.models.override import with_limits
 
 DAYS = 30
 # Of very large ledgers the newest calls are replayed, and the page says so.
@@ -80,7 +83,8 @@ def simulate(draft: Tier, *, now: datetime | None = None) -> Simulation:
     emails = {row[0]: row[6] for row in rows}
     found = replay(
         draft,
-        (
+        overrides=_overrides(moment),
+        calls=(
             Call(row[0], row[1], row[2], row[3], timedelta(milliseconds=row[4]), row[5])
             for row in reversed(rows[:MAX_CALLS])
         ),
@@ -91,14 +95,26 @@ def simulate(draft: Tier, *, now: datetime | None = None) -> Simulation:
     return found
 
 
-def replay(draft: Tier, calls: Iterable[Call]) -> Simulation:
-    """Judge calls, oldest first, as if the draft had been the tier."""
+def replay(
+    draft: Tier,
+    calls: Iterable[Call],
+    overrides: "dict[str, dict[str, Any]] | None" = None,
+) -> Simulation:
+    """Judge calls, oldest first, as if the draft had been the tier.
+
+    `overrides`: who keeps limits of their own, by user id.
+    """
     found = Simulation()
-    judge = _Judge(draft)
+    judges = {
+        user_id: _Judge(with_limits(copy(draft), limits, None))
+        for user_id, limits in (overrides or {}).items()
+    }
+    others = _Judge(draft)
     people: dict[str, _Person] = {}
     by_user: defaultdict[str, Affected] = defaultdict(lambda: Affected(""))
     for call in calls:
         person = people.setdefault(call.user_id, _Person())
+        judge = judges.get(call.user_id, others)
         one = by_user[call.user_id]
         one.user_id = call.user_id
         one.calls += 1
@@ -116,6 +132,12 @@ def replay(draft: Tier, calls: Iterable[Call]) -> Simulation:
     blocked = [one for one in by_user.values() if one.blocked]
     found.affected = sorted(blocked, key=lambda one: -one.blocked)
     return found
+
+
+def _overrides(moment: datetime) -> dict[str, dict[str, Any]]:
+    """Return the limits of those who have their own now; the newest counts."""
+    running = LimitOverride.objects.running_at(moment).order_by("starts_at", "id")
+    return dict(running.values_list("user_id", "limits"))
 
 
 def changes(before: Tier, draft: Tier) -> Iterator[tuple[str, object, object]]:

@@ -1,5 +1,6 @@
 """Pages of usage and limits."""
 
+from collections.abc import Iterator
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
@@ -14,7 +15,7 @@ from aiassist.lib.errors import NotFound
 from billing.admission import limits_for
 from billing.dashboards import dashboard
 from billing.dry_run import reasons_against
-from billing.models import UsageRecord
+from billing.models import Tier, UsageRecord
 from billing.reasons import REASONS
 from billing.selectors import tiers_by_rank
 from billing.usage import Period, report
@@ -74,9 +75,30 @@ def why(request: HttpRequest, code: str = "") -> HttpResponse:
 @require_safe
 def limits(request: HttpRequest) -> HttpResponse:
     """Show what the tier allows, what is left, and what others have."""
+    found, tiers = limits_for(signed_in(request)), tiers_by_rank()
     context = {
         "section": "limits",
-        "limits": limits_for(signed_in(request)),
-        "tiers": tiers_by_rank(),
+        "limits": found,
+        "tiers": tiers,
+        "own": list(_own_limits(found.tier, tiers)),
     }
     return render(request, "usage/limits.html", context)
+
+
+def _own_limits(tier: Tier, tiers: list[Tier]) -> Iterator[dict[str, str]]:
+    """Yield the limits that this person has in the place of the tier's."""
+    if tier.override is None:
+        return
+    usual = next(each for each in tiers if each.pk == tier.pk)
+    for name in tier.override.fields:
+        label = name.replace("_", " ").capitalize()
+        yours, theirs = getattr(tier, name), getattr(usual, name)
+        yield {"label": label, "yours": _told(yours), "tiers": _told(theirs)}
+
+
+def _told(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(name.replace("_", " ") for name in value) or "none"
+    return f"{value:,}"

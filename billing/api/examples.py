@@ -31,6 +31,7 @@ LIMITS = OpenApiExample(
         "max_files_per_workspace": 20000,
         "context_tokens": 4000,
         "own_provider_keys": False,
+        "override": None,
         "windows": [
             {
                 "policy": "hour",

@@ -29,6 +29,15 @@ class WindowOutput(_Output):
     )
 
 
+class OverrideOutput(_Output):
+    limits = serializers.ListField(
+        child=serializers.CharField(),
+        source="fields",
+        help_text="which limits are not the tier's own",
+    )
+    ends_at = serializers.DateTimeField(allow_null=True)
+
+
 class LimitsOutput(_Output):
     """What the tier allows, and what is left."""
 
@@ -52,6 +61,11 @@ class LimitsOutput(_Output):
     own_provider_keys = serializers.BooleanField(
         source="tier.own_provider_keys",
         help_text="May calls run on your own provider keys?",
+    )
+    override = OverrideOutput(
+        source="tier.override",
+        allow_null=True,
+        help_text="Limits that staff gave you in the place of your tier's; null: none",
     )
     windows = WindowOutput(many=True)
 

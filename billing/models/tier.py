@@ -1,5 +1,6 @@
 """What is sold, and a user's hold on it over time."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
@@ -34,6 +35,14 @@ def validate_providers(names: object) -> None:
     _among(PROVIDERS, names)
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Which of a tier's limits one person has otherwise, and until when."""
+
+    fields: tuple[str, ...]
+    ends_at: datetime | None  # None: until staff end it
+
+
 class Tier(models.Model):
     """What a subscription allows. Edits bite at once, by `update` within a second."""
 
@@ -53,6 +62,9 @@ class Tier(models.Model):
     # May its users bring keys of their own for providers? They pay those themselves.
     own_provider_keys = models.BooleanField(default=False)
 
+    # Set on the copy that `tier_of` hands out, when staff gave the person other limits.
+    override: Terms | None = None
+
     class Meta:
         ordering = ["rank"]
 
@@ -60,6 +72,8 @@ class Tier(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.override is not None:
+            raise ValueError("This copy of the tier holds one person's limits.")
         super().save(*args, **kwargs)
         end_cached_principals()
 

@@ -35,6 +35,7 @@ def test_limits_tell_what_is_allowed_and_what_is_left(alice):
         "max_files_per_workspace": 20_000,
         "context_tokens": 4_000,
         "own_provider_keys": False,
+        "override": None,
         "windows": [
             {
                 "policy": "hour",

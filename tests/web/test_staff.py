@@ -63,7 +63,10 @@ def test_m2_each_group_sees_what_its_work_asks_for(support, admin):
     seen = {
         who.user.full_name: {
             table: who.web.get(f"/admin/{table}/").status_code
-            for table in ("accounts/apikey", "accounts/auditevent", "billing/tier")
+            for table in (
+                *("accounts/apikey", "accounts/auditevent", "billing/tier"),
+                *("billing/limitoverride", "billing/limitoverride/add"),
+            )
         }
         for who in (support, billing, admin)
     }
@@ -73,16 +76,22 @@ def test_m2_each_group_sees_what_its_work_asks_for(support, admin):
             "accounts/apikey": 200,
             "accounts/auditevent": 403,
             "billing/tier": 200,
+            "billing/limitoverride": 200,
+            "billing/limitoverride/add": 403,
         },
         "billing": {
             "accounts/apikey": 403,
             "accounts/auditevent": 403,
             "billing/tier": 200,
+            "billing/limitoverride": 200,
+            "billing/limitoverride/add": 200,
         },
         "admin": {
             "accounts/apikey": 200,
             "accounts/auditevent": 200,
             "billing/tier": 200,
+            "billing/limitoverride": 200,
+            "billing/limitoverride/add": 200,
         },
     }
 
