@@ -1,5 +1,6 @@
-"""Staff look at workspaces and jobs; they rebuild and cancel, and read no code."""
+"""Staff look at workspaces and jobs; they rebuild, cancel, park, and read no code."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -11,9 +12,10 @@ from accounts import audit
 from accounts.models import User
 from accounts.staff import QuickPaginator, StaffModelAdmin
 from workspaces.errors import JobNotActive
-from workspaces.jobs import cancel_job, request_rebuild
+from workspaces.jobs import cancel_job, phase_of, request_rebuild
 from workspaces.models import IndexJob, Tombstone, UserStorage, Workspace
 from workspaces.models.index_job import FINAL_STATES
+from workspaces.parking import park_job, release_job
 
 if TYPE_CHECKING:
     WorkspaceModelAdmin = admin.ModelAdmin[Workspace]
@@ -90,6 +92,7 @@ class IndexJobAdmin(_ReadOnly, IndexJobModelAdmin):
         "workspace",
         "user",
         "state",
+        "at",
         "files_done",
         "files_total",
         "chunks",
@@ -97,11 +100,11 @@ class IndexJobAdmin(_ReadOnly, IndexJobModelAdmin):
         "created_at",
         "finished_at",
     )
-    list_filter = ("state",)
+    list_filter = ("state", ("parked_at", admin.EmptyFieldListFilter))
     list_select_related = ("user", "workspace")
     search_fields = ("id", "workspace__id", "user__email")
     exclude = ("manifest", "cursor", "skipped")
-    actions = ("cancel", "retry")
+    actions = ("cancel", "retry", "park", "release")
     show_full_result_count = False
     paginator = QuickPaginator
 
@@ -119,20 +122,46 @@ class IndexJobAdmin(_ReadOnly, IndexJobModelAdmin):
                 _note(request, "index_job.retried", job.user_id, job)
         self.message_user(request, f"{len(workspaces)} jobs wait.", messages.SUCCESS)
 
+    @admin.display(description="At")
+    def at(self, job: IndexJob) -> str:
+        return phase_of(job)
+
     @admin.action(description="Cancel the selected jobs", permissions=["act"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[IndexJob]) -> None:
-        n_cancelled = 0
+        n = self._each(request, queryset, cancel_job, "index_job.cancelled")
+        self.message_user(request, f"{n} jobs are being cancelled.", messages.SUCCESS)
+
+    @admin.action(
+        description="Park: put aside what waits or runs, keeping what is done",
+        permissions=["act"],
+    )
+    def park(self, request: HttpRequest, queryset: QuerySet[IndexJob]) -> None:
+        n = self._each(request, queryset, park_job, "index_job.parked")
+        self.message_user(request, f"{n} jobs are parked.", messages.SUCCESS)
+
+    @admin.action(description="Let parked jobs go on", permissions=["act"])
+    def release(self, request: HttpRequest, queryset: QuerySet[IndexJob]) -> None:
+        n = self._each(request, queryset, release_job, "index_job.released")
+        self.message_user(request, f"{n} jobs go on.", messages.SUCCESS)
+
+    def _each(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[IndexJob],
+        act: Callable[..., IndexJob],
+        action: str,
+    ) -> int:
+        """Act on those that it fits, with a note each; return how many."""
+        n_done = 0
         for job in queryset.select_related("workspace"):
             try:
                 with transaction.atomic():
-                    cancel_job(job=job)
-                    _note(request, "index_job.cancelled", job.user_id, job)
-                n_cancelled += 1
+                    act(job=job)
+                    _note(request, action, job.user_id, job)
+                n_done += 1
             except JobNotActive:
                 continue
-        self.message_user(
-            request, f"{n_cancelled} jobs are being cancelled.", messages.SUCCESS
-        )
+        return n_done
 
 
 @admin.register(UserStorage)

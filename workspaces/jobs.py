@@ -80,7 +80,8 @@ def cancel_job(*, job: IndexJob) -> IndexJob:
     if fresh.is_over:
         raise JobNotActive(f"This job is over: it {_ENDED[JobState(fresh.state)]}.")
     fresh.cancel_requested = True
-    fresh.save(update_fields=["cancel_requested"])
+    fresh.parked_at = None
+    fresh.save(update_fields=["cancel_requested", "parked_at"])
     if fresh.state == JobState.QUEUED:
         fresh.cleaned_at = now()  # it never wrote anything
         fresh.save(update_fields=["cleaned_at"])
@@ -135,9 +136,11 @@ def _count(job: IndexJob) -> None:
 
 
 def phase_of(job: IndexJob) -> str:
-    """Return what the job is at: queued, fetching, keywords, embedding or ended."""
+    """Return queued, fetching, parked, keywords, embedding or ended."""
     if job.is_over:
         return "ended"
+    if job.parked_at:
+        return "parked"
     if job.fetching:
         return "fetching"
     return job.phase or "queued"

@@ -147,6 +147,7 @@ classify(
         "retries": "internal",
         "cancel_requested": "internal",
         "not_before": "internal",
+        "parked_at": "internal",
         "sent_at": "internal",
         "heartbeat_at": "internal",
         "cleaned_at": "internal",

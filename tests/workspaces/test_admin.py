@@ -4,8 +4,14 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from accounts.models import AuditEvent
+from aiassist.lib.clock import now
 from workspaces.files import put_file
+from workspaces.indexing.runner import run_slice
+from workspaces.jobs import cancel_job
+from workspaces.leases import take_lease
 from workspaces.models import IndexJob
+from workspaces.parking import park_job
+from workspaces.sweeping import resume_interrupted
 
 
 @pytest.fixture
@@ -42,6 +48,45 @@ def test_staff_cancel_a_job(stella, job):
     event = AuditEvent.objects.get(action="index_job.cancelled")
     assert (event.actor_id, event.subject_id) == (stella.user.pk, job.user_id)
     assert b"0 jobs" in act(stella, "indexjob", "cancel", job).content
+
+
+def test_staff_park_a_job_and_let_it_go_on(stella, alice, job):
+    act(stella, "indexjob", "park", job)
+    page = alice.web.get(f"/dashboard/workspaces/{job.workspace_id}/")
+    assert not IndexJob.objects.runnable(now()).exists()
+    assert "Put aside by staff" in page.text
+    url = f"/api/v1/workspaces/{job.workspace_id}/jobs/{job.pk}"
+    assert alice.api.get(url).json()["phase"] == "parked"
+    assert b"0 jobs are parked" in act(stella, "indexjob", "park", job).content
+
+    act(stella, "indexjob", "release", job)
+    assert IndexJob.objects.runnable(now()).get() == job
+    assert b"0 jobs go on" in act(stella, "indexjob", "release", job).content
+    events = AuditEvent.objects.filter(action__startswith="index_job.")
+    assert [e.action for e in events.order_by("created_at", "id")] == [
+        "index_job.parked",
+        "index_job.released",
+    ]
+
+
+def test_a_parked_job_is_not_resumed_and_its_owner_may_cancel_it(job):
+    park_job(job=job)
+    resume_interrupted()
+    assert not IndexJob.objects.runnable(now()).exists()
+
+    cancel_job(job=job)
+    job.refresh_from_db()
+    assert job.state == "cancelled"
+
+
+def test_a_worker_that_comes_too_late_leaves_a_parked_job_alone(job, vectors):
+    lease = take_lease(job.workspace_id)
+    assert lease is not None
+    park_job(job=job)
+    run_slice(job, lease, lambda: vectors)
+
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == ("queued", 0)
 
 
 def test_staff_ask_for_a_rebuild(stella, alice, job):

@@ -273,7 +273,7 @@ class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
     workspace_id = serializers.CharField()
     state = serializers.ChoiceField(JobState.choices)
     phase = serializers.SerializerMethodField(
-        help_text="queued, fetching, keywords, embedding or ended."
+        help_text="queued, fetching, parked, keywords, embedding or ended."
     )
     progress = serializers.SerializerMethodField(
         help_text="Share of the work that is done, 0 to 1."

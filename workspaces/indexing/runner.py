@@ -147,6 +147,8 @@ def _begin(job_id: str, lease: Lease) -> IndexJob | None:
     job.workspace = workspace
     if job.is_over:
         return None if job.cleaned_at else job
+    if job.parked_at:
+        return None
     if job.state == JobState.QUEUED and _another_runs(job):
         return None
     if job.cancel_requested or not _owner_is_live(job):

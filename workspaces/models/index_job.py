@@ -53,9 +53,11 @@ class IndexJobQuerySet(models.QuerySet["IndexJob"]):
         return self.filter(state__in=FINAL_STATES, cleaned_at=None)
 
     def due(self, moment: datetime) -> Self:
-        """Active, and not put off; another job or worker may be in the way."""
+        """Active, not put off, not parked; another job or worker may be in the way."""
         return self.active().filter(
-            Q(not_before=None) | Q(not_before__lte=moment), fetching=False
+            Q(not_before=None) | Q(not_before__lte=moment),
+            fetching=False,
+            parked_at=None,
         )
 
     def runnable(self, moment: datetime) -> Self:
@@ -117,6 +119,7 @@ class IndexJob(models.Model):
     retries = models.PositiveSmallIntegerField(default=0)  # a part was away
     cancel_requested = models.BooleanField(default=False)
     not_before = models.DateTimeField(null=True)  # None: at once
+    parked_at = models.DateTimeField(null=True)  # put aside by staff; None: it is not
     sent_at = models.DateTimeField(null=True)  # last message; None: never
     heartbeat_at = models.DateTimeField(null=True)  # last sign of a worker
     cleaned_at = models.DateTimeField(null=True)  # None: points may be left over
