@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -26,14 +27,18 @@ def main() -> int:
     folder = Path(os.environ.get("DATA_DIR", "").strip() or ROOT / "var").resolve()
     try:
         host, port = _address()
-        lock = guard.lock(folder)
-        listener = guard.listen(host, port)
+        with guard.lock(folder) as lock, guard.listen(host, port) as listener:
+            shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+            url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+            guard.sign(lock, url)
+            return _run(folder, listener, url=url, began=began)
     except guard.Refused as refusal:
         say(f"aiassist: {refusal}")
         return 1
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-    url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-    guard.sign(lock, url)
+
+
+def _run(folder: Path, listener: socket.socket, *, url: str, began: float) -> int:
+    """Start Redis and the site, serve, stop both; raises Refused."""
     _stop_quietly_on_signals()
     redis = None if os.environ.get("REDIS_URL") else PrivateRedis(folder / "redis")
     try:
@@ -47,18 +52,12 @@ def main() -> int:
         from aiassist.run.site import serve  # noqa: PLC0415
 
         return serve(listener, url=url, redis=redis, began=began, say=say)
-    except guard.Refused as refusal:
-        say(f"aiassist: {refusal}")
-        return 1
     except KeyboardInterrupt:
         say("Stopped before the start was complete.")
         return 0
     finally:
         if redis is not None:
             redis.stop()
-        # Threads of a task in hand would hold up a plain exit; their rows are the
-        # truth and the sweeper sends them again.
-        sys.stdout.flush()
 
 
 def _address() -> tuple[str, int]:
@@ -81,5 +80,7 @@ def _stop_quietly_on_signals() -> None:
 
 if __name__ == "__main__":
     code = main()
-    # See `finally` above: do not wait for threads.
+    # Threads of a task in hand would hold up a plain exit; their rows are the truth and
+    # the sweeper sends them again.
+    sys.stdout.flush()
     os._exit(code)

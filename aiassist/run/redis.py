@@ -91,7 +91,9 @@ class PrivateRedis:
 
     def _keep(self, say: Callable[[str], None]) -> None:
         pause = _FIRST_PAUSE_SECONDS
-        while (process := self._process) is not None:
+        while True:
+            process = self._process
+            assert process is not None  # started before it is kept
             began = time.monotonic()
             process.wait()
             if self._stopping.is_set():

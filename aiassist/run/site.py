@@ -31,8 +31,7 @@ class Site(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
-            self._on_ready()
+        self._on_ready()
 
 
 def serve(

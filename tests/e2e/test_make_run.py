@@ -135,6 +135,20 @@ def test_it_stops_what_it_started_and_keeps_the_data(copy: Copy, number: int):
     assert n_tiers == 3
 
 
+def test_an_early_ctrl_c_stops_it_too(home: Path):
+    early = Copy(home, home / "early", free_port())
+    early.process.start()
+    early.process.wait_for_output("starting with the data")
+    servers = early.servers()
+
+    early.process.signal(signal.SIGINT)
+
+    assert early.process.wait(seconds=15) == 0
+    assert early.process.output.endswith("Stopped before the start was complete.\n")
+    psutil.wait_procs(servers, timeout=5)
+    assert not any(server.is_running() for server in servers)
+
+
 def test_a_private_redis_that_dies_is_started_again_with_its_data(copy: Copy):
     with copy.redis() as client:
         client.config_set("appendfsync", "always")
