@@ -7,6 +7,7 @@ engine's write-ahead log, so a killed process loses nothing that was acknowledge
 Source: https://qdrant.tech/documentation/edge/
 """
 
+import os
 import shutil
 import threading
 import time
@@ -45,8 +46,9 @@ from workspaces.vectors.engine import (
     EngineStore,
 )
 
-_INDEXES = {
-    **dict.fromkeys(INTEGER_INDEXES, edge.PayloadSchemaType.Integer),
+# Each index of an open shard takes megabytes, so there is none that nobody asks.
+_INDEXES: dict[str, edge.IntegerIndexParams | edge.PayloadSchemaType] = {
+    **dict.fromkeys(INTEGER_INDEXES, edge.IntegerIndexParams(lookup=False, range=True)),
     **dict.fromkeys(KEYWORD_INDEXES, edge.PayloadSchemaType.Keyword),
 }
 # Segments of more than so many KB (13,000 vectors) are kept as int8 besides. Scanning
@@ -56,6 +58,8 @@ _QUANTISED_FROM_KB = 20_000
 _NO_GRAPH = edge.HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10**9)
 _OPTIMISE_FROM = 10_000  # points written since the last time, and a third of them all
 _VACUUM_FROM = 5000  # deleted points between two clean-ups of a shard
+# An open shard maps some 16 MB of files however small it is, and has threads.
+_MOST_OPEN = 24
 _DROPPED = ".dropped-"
 _EXACTLY = edge.SearchParams(
     quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
@@ -79,7 +83,7 @@ class EdgeStore(EngineStore[edge.Filter]):
     """Shards are opened on first use; the longest unused ones are closed."""
 
     def __init__(
-        self, folder: Path, *, most_open: int = 64, idle_seconds: float = 600
+        self, folder: Path, *, most_open: int = _MOST_OPEN, idle_seconds: float = 600
     ) -> None:
         self._folder = folder
         self._most_open = most_open
@@ -333,14 +337,16 @@ def _config() -> edge.EdgeConfig:
                 distance=edge.Distance.Cosine,
                 hnsw_config=_NO_GRAPH,
                 quantization_config=edge.ScalarQuantizationConfig(
-                    edge.ScalarType.Int8, quantile=QUANTILE
+                    edge.ScalarType.Int8, quantile=QUANTILE, memory=edge.Memory.Cached
                 ),
+                memory=edge.Memory.Cold,  # else an empty shard maps 32 MB of nothing
             )
         },
         sparse_vectors={
             SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)
         },
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=_QUANTISED_FROM_KB),
+        max_search_threads=len(os.sched_getaffinity(0)),
     )
 
 
