@@ -6,21 +6,31 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from unfold.admin import StackedInline
 
-from accounts.staff import StaffModelAdmin
+from accounts import audit
+from accounts.staff import StaffModelAdmin, staff_of
+from aiassist.lib.errors import ValidationFailed
 from assistant import staff  # noqa: F401 - adds its page to the admin
 from assistant.catalogue import EMBEDDINGS
-from assistant.models import AIModel, Conversation
+from assistant.models import AIModel, Conversation, Upstream
+from assistant.places import MAX_KEY_CHARS, checked_base_url, is_key, seal_key
 from billing.models.tier import FEATURES
 
 if TYPE_CHECKING:
     _AIModelAdmin = admin.ModelAdmin[AIModel]
     _ConversationAdmin = admin.ModelAdmin[Conversation]
     _AIModelForm = forms.ModelForm[AIModel]
+    _UpstreamForm = forms.ModelForm[Upstream]
+    _Inline = admin.StackedInline[Upstream, AIModel]
+    _FormSet = forms.BaseInlineFormSet[Upstream, AIModel, forms.ModelForm[Upstream]]
 else:
     _AIModelAdmin = StaffModelAdmin
     _ConversationAdmin = StaffModelAdmin
     _AIModelForm = forms.ModelForm
+    _UpstreamForm = forms.ModelForm
+    _Inline = StackedInline
+    _FormSet = forms.BaseInlineFormSet
 
 
 class AIModelForm(_AIModelForm):
@@ -36,9 +46,88 @@ class AIModelForm(_AIModelForm):
         return features
 
 
+class UpstreamForm(_UpstreamForm):
+    """A key goes in and never comes out; it belongs to its address."""
+
+    key = forms.CharField(
+        required=False,
+        max_length=MAX_KEY_CHARS,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="For the address above. It is not shown again; empty leaves it.",
+    )
+
+    class Meta:
+        model = Upstream
+        fields = (
+            *("name", "provider", "upstream_name", "base_url"),
+            *("priority", "weight", "enabled"),
+        )
+
+    def clean_base_url(self) -> str:
+        base_url = str(self.cleaned_data["base_url"])
+        if not base_url:
+            return ""
+        try:
+            return checked_base_url(base_url, "staff")
+        except ValidationFailed as error:
+            raise forms.ValidationError(error.sentence) from None
+
+    def clean_key(self) -> str:
+        key = str(self.cleaned_data["key"]).strip()
+        if not is_key(key) and key:
+            raise forms.ValidationError("A key is visible ASCII without spaces.")
+        return key
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("key") and not cleaned.get("base_url"):
+            self.add_error(
+                "key",
+                "Without an address of its own it uses the key of the settings.",
+            )
+        return cleaned
+
+    def save(self, commit: bool = True) -> Upstream:
+        upstream = self.instance
+        if not upstream.base_url:
+            upstream.sealed_key = ""
+        elif key := self.cleaned_data.get("key"):
+            upstream.sealed_key = seal_key(
+                key, base_url=upstream.base_url, giver="staff"
+            )
+        elif "base_url" in self.changed_data:
+            # Sealed for another host it would not open anyway.
+            upstream.sealed_key = ""
+        return super().save(commit)
+
+
+class UpstreamFormSet(_FormSet):
+    def clean(self) -> None:
+        """Names are told apart within one model."""
+        super().clean()
+        ids = [form.instance.pk for form in self.forms if form.instance.pk]
+        taken = {row.name for row in self.get_queryset() if row.pk not in ids}
+        for form in self.forms:
+            name = form.cleaned_data.get("name")
+            if not name or form.cleaned_data.get("DELETE"):
+                continue
+            if name in taken:
+                form.add_error("name", "Another place of this model is called so.")
+            taken.add(name)
+
+
+class UpstreamInline(_Inline):
+    model = Upstream
+    form = UpstreamForm
+    formset = UpstreamFormSet
+    extra = 0
+    verbose_name_plural = "upstreams: where it is had, if not at its provider's"
+
+
 @admin.register(AIModel)
 class AIModelAdmin(_AIModelAdmin):
     form = AIModelForm
+    inlines = (UpstreamInline,)
     list_display = (
         "__str__",
         "context_window",
@@ -50,6 +139,26 @@ class AIModelAdmin(_AIModelAdmin):
     list_filter = ("provider", "enabled")
     list_editable = ("position", "enabled")
     search_fields = ("name", "upstream_name")
+
+    def save_formset(
+        self, request: HttpRequest, form: Any, formset: Any, change: bool
+    ) -> None:
+        """Note each place that was entered, changed or taken away."""
+        super().save_formset(request, form, formset, change)
+        acts = (
+            *(("upstream.added", row) for row in formset.new_objects),
+            *(("upstream.changed", row) for row, _ in formset.changed_objects),
+            *(("upstream.removed", row) for row in formset.deleted_objects),
+        )
+        for action, row in acts:
+            audit.record(
+                action,
+                actor=staff_of(request),
+                subject=row.name,
+                request=request,
+                model=str(row.ai_model),
+                base_url=row.base_url or None,
+            )
 
     @admin.display(description="USD in / 1M", ordering="price_in_usd_micros")
     def price_in(self, row: AIModel) -> str:

@@ -1,16 +1,18 @@
 """Which models a caller may use, and which one answers when none is named."""
 
 import asyncio
+import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
 from aiassist.lib.db import in_background, in_db
 from assistant.errors import UnknownModel
-from assistant.models import AIModel
+from assistant.models import AIModel, Upstream
+from assistant.places import Place
 from assistant.providers import EMBEDDERS, PROVIDERS
 from assistant.providers.embedding import LOCAL, LOCAL_MODEL
 from billing.gates import require_provider
@@ -26,6 +28,22 @@ EMBEDDINGS = "embeddings"  # the feature of models that make vectors and cannot 
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """One of several places where a model can be had."""
+
+    name: str
+    provider: str  # whose wire it speaks
+    upstream_name: str
+    priority: int
+    weight: int
+    place: Place | None  # None: as the settings name the provider
+
+    @property
+    def is_usable(self) -> bool:
+        return self.place is not None or PROVIDERS[self.provider].is_configured()
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """One model that can be asked right now."""
 
@@ -36,15 +54,24 @@ class Offer:
     price_in_usd_micros: int = 0  # for a million tokens
     price_out_usd_micros: int = 0
     features: tuple[str, ...] = ()  # empty: all
+    lanes: tuple[Lane, ...] = ()  # empty: at the provider's configured address alone
+    # Of a model that has lanes, on its way: which one, and what the model is called.
+    lane: str = ""
+    alias: str = ""
+    place: Place | None = None
+    own_key: bool = False  # the user's own key pays for it
 
     @property
     def id(self) -> str:
         """What callers name it: `openai/gpt-…`; plain `extractive`."""
-        return (
-            self.name
-            if self.provider == EXTRACTIVE
-            else (f"{self.provider}/{self.name}")
-        )
+        if self.alias or self.provider == EXTRACTIVE:
+            return self.alias or self.name
+        return f"{self.provider}/{self.name}"
+
+    @property
+    def label(self) -> str:
+        """What headers and records call it, its place included."""
+        return f"{self.id}@{self.lane}" if self.lane else self.id
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -64,6 +91,8 @@ class Offer:
         return name in (self.id, self.name, self.upstream_name)
 
     def cost_usd_micros(self, tokens_in: int, tokens_out: int) -> int:
+        if self.own_key:
+            return 0
         return cost_usd_micros(
             tokens_in, tokens_out, self.price_in_usd_micros, self.price_out_usd_micros
         )
@@ -85,7 +114,7 @@ async def live_models() -> Live:
 class _Known:
     """The enabled rows as one event loop read them last."""
 
-    rows: tuple[AIModel, ...] = ()
+    rows: tuple[Offer, ...] = ()
     until: float = 0.0
     reading: "asyncio.Task[None] | None" = None
 
@@ -95,7 +124,7 @@ _known_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Known] = (
 )
 
 
-async def known_rows() -> tuple[AIModel, ...]:
+async def known_rows() -> tuple[Offer, ...]:
     """Return the enabled rows, at most CATALOGUE_CACHE_SECONDS old.
 
     One reads when they are too old; whoever comes meanwhile waits for that one.
@@ -111,7 +140,7 @@ async def known_rows() -> tuple[AIModel, ...]:
 
 async def _read_rows(known: _Known) -> None:
     asked_at = time.monotonic()
-    known.rows = tuple(await in_background(lambda: list(AIModel.objects.enabled())))
+    known.rows = await in_background(entered_offers)
     known.until = asked_at + settings.CATALOGUE_CACHE_SECONDS
 
 
@@ -122,32 +151,79 @@ async def offers_for(tier: Tier) -> list[Offer]:
 
 def all_offers(live: Live) -> list[Offer]:
     """Return what can be asked now: configured providers, enabled rows."""
-    return offers_from(AIModel.objects.enabled(), live)
+    return offers_from(entered_offers(), live)
 
 
-def offers_from(rows: Iterable[AIModel], live: Live) -> list[Offer]:
+def entered_offers() -> tuple[Offer, ...]:
+    """Read the enabled rows, each with its lanes."""
+    offers = []
+    for row in AIModel.objects.enabled().prefetch_related("upstreams"):
+        offer, lanes = _offer(row), row.upstreams.all()
+        # Staff who switch off all its places mean that it cannot be had.
+        if offer.lanes or not lanes:
+            offers.append(offer)
+    return tuple(offers)
+
+
+def offers_from(entered: Iterable[Offer], live: Live) -> list[Offer]:
     """Do as `all_offers` with rows that were read before."""
-    rows = [row for row in rows if EMBEDDINGS not in row.features]
+    entered = [offer for offer in entered if EMBEDDINGS not in offer.features]
     offers: list[Offer] = []
     for name, provider in PROVIDERS.items():
+        mine = [offer for offer in entered if offer.provider == name]
+        plain = [offer for offer in mine if not offer.lanes]
         if not provider.is_configured():
-            continue
-        own = [_offer(row) for row in rows if row.provider == name]
-        if name in live:
-            own = _live_offers(name, live[name], own)
+            plain = []
+        elif name in live:
+            plain = _live_offers(name, live[name], plain)
         elif name in _ONLY_LIVE:
-            own = []
-        offers += own
+            plain = []
+        offers += plain if all(not o.lanes for o in mine) else _merged(mine, plain)
     return [*offers, Offer(EXTRACTIVE, EXTRACTIVE, EXTRACTIVE)]
+
+
+def _merged(mine: Sequence[Offer], plain: Sequence[Offer]) -> list[Offer]:
+    """Put models with lanes between the others, in the order of the rows."""
+    there = {offer.name for offer in plain}
+    kept = [
+        offer
+        for offer in mine
+        if (any(lane.is_usable for lane in offer.lanes) or offer.name in there)
+    ]
+    names = {offer.name for offer in kept}
+    return kept + [offer for offer in plain if offer.name not in names]
+
+
+def in_order(
+    offer: Offer, draw: Callable[[], float] = random.random
+) -> Iterator[Offer]:
+    """Yield the offer at each of its lanes: by priority, then by lot and weight."""
+    if not offer.lanes:
+        yield offer
+        return
+    usable = [lane for lane in offer.lanes if lane.is_usable]
+    # Who draws the highest u^(1/w) is first in proportion to w.
+    # Source: https://doi.org/10.1016/j.ipl.2005.11.003
+    drawn = {lane.name: draw() ** (1 / lane.weight) for lane in usable}
+    for lane in sorted(usable, key=lambda lane: (lane.priority, -drawn[lane.name])):
+        yield replace(
+            offer,
+            provider=lane.provider,
+            upstream_name=lane.upstream_name,
+            lanes=(),
+            lane=lane.name,
+            alias=offer.id,
+            place=lane.place,
+        )
 
 
 def all_embedders(live: Live) -> list[Offer]:
     """Return what can make vectors now; the local model first."""
-    rows = [row for row in AIModel.objects.enabled() if EMBEDDINGS in row.features]
+    entered = [o for o in entered_offers() if EMBEDDINGS in o.features]
     offers = [Offer(LOCAL, LOCAL_MODEL, LOCAL_MODEL)]
     for name, embedder in EMBEDDERS.items():
         if embedder.is_configured() and name != LOCAL:
-            own = [_offer(row) for row in rows if row.provider == name]
+            own = [offer for offer in entered if offer.provider == name]
             if name in _ONLY_LIVE or live.get(name):
                 own = _live_offers(name, live.get(name, ()), own)
             offers += own
@@ -203,7 +279,7 @@ def why_not(
     wanted: str, offers: Sequence[Offer], usable: Sequence[Offer], tier: Tier
 ) -> UnknownModel:
     """Say why a model cannot be had; raises ProviderNotInTier where that is why."""
-    known = [*offers, *(_offer(row) for row in AIModel.objects.enabled())]
+    known = [*offers, *entered_offers()]
     match = next((o for o in known if o.is_called(wanted)), None)
     provider = match.provider if match else ""
     if provider:
@@ -255,4 +331,17 @@ def _offer(row: AIModel) -> Offer:
         price_in_usd_micros=row.price_in_usd_micros,
         price_out_usd_micros=row.price_out_usd_micros,
         features=tuple(row.features),
+        lanes=tuple(_lane(up) for up in row.upstreams.all() if up.enabled),
+    )
+
+
+def _lane(row: Upstream) -> Lane:
+    place = Place(row.base_url, "staff", row.sealed_key) if row.base_url else None
+    return Lane(
+        name=row.name,
+        provider=row.provider,
+        upstream_name=row.upstream_name,
+        priority=row.priority,
+        weight=max(1, row.weight),
+        place=place,
     )

@@ -10,6 +10,8 @@ AppError
     ├── ProviderTimeout       504  silent for too long
     ├── ProviderMalformed     502  its stream could not be read
     ├── ProviderMisconfigured 502  it refuses the operator's credential
+    │   └── OwnKeyRefused     400  it refuses the user's own
+    ├── ProviderResting       503  it failed so often that it is left alone
     └── ProviderRejected      400  it refuses the request itself
 
 """
@@ -82,6 +84,24 @@ class ProviderMisconfigured(ProviderUnavailable):
     message = (
         "The language model provider refuses this installation's credential or model. "
         "The operator must correct it."
+    )
+
+
+class OwnKeyRefused(ProviderMisconfigured):
+    code, status = "own_key_refused", 400
+    message = (
+        "The language model provider refuses your own key, or knows no such model. "
+        "Test the key in the settings, replace it or remove it."
+    )
+
+
+class ProviderResting(ProviderUnavailable):
+    """Details: `retry_after_seconds`."""
+
+    code, status = "provider_resting", 503
+    message = (
+        "The language model provider failed several times in a row, so it is not "
+        "asked for a moment. Try again then."
     )
 
 

@@ -201,7 +201,7 @@ class _Call:
 
     async def _stream(self, turn: Turn, face: Face, wanted: Wanted) -> None:
         await turn.head_start(HEAD_START_SECONDS)
-        headers = turn.admission.limits.headers() | _route_of(turn)
+        headers = turn.admission.limits.headers() | turn.route.headers()
         headers["Content-Type"] = "text/event-stream; charset=utf-8"
         headers["Cache-Control"] = "no-cache"
         headers["X-Accel-Buffering"] = "no"
@@ -221,7 +221,7 @@ class _Call:
         if turn.result is None or turn.result.is_unheard:
             return
         body = face.whole(turn, deltas, wanted)
-        headers = turn.admission.limits.headers() | _route_of(turn)
+        headers = turn.admission.limits.headers() | turn.route.headers()
         await self._json(200, body, headers)
 
     async def _json(
@@ -323,14 +323,6 @@ def _always() -> Iterator[tuple[bytes, bytes]]:
 
 
 _ALWAYS = tuple(_always())
-
-
-def _route_of(turn: Turn) -> dict[str, str]:
-    """Say in a header that another model answers than was chosen first."""
-    if not turn.route.failed:
-        return {}
-    failed = ", ".join(turn.route.failed)
-    return {"X-Fallback-From": failed, "X-Model": turn.route.offer.id}
 
 
 def _log(error: Exception) -> None:

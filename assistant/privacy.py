@@ -32,6 +32,20 @@ classify(
     erase="delete",
 )
 classify(
+    "assistant.Upstream",
+    owner="",
+    withheld={
+        **dict.fromkeys(
+            ("id", "ai_model", "name", "provider", "upstream_name", "base_url"),
+            "internal",
+        ),
+        **dict.fromkeys(("priority", "weight", "enabled"), "internal"),
+        "sealed_key": "secret",
+    },
+    retention="As long as staff offer the model there.",
+    erase="keep",
+)
+classify(
     "assistant.AIModel",
     owner="",
     withheld={

@@ -1,7 +1,6 @@
 """Staff ask the providers whether they answer, with a prompt of two words."""
 
-import time
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -13,12 +12,9 @@ from django.shortcuts import redirect, render
 from accounts import audit
 from accounts.admin_site import STAFF_PAGES, StaffPage
 from accounts.staff import staff_of
-from aiassist.lib.db import in_db
 from aiassist.lib.errors import AppError
-from assistant.catalogue import all_offers, live_models
-from assistant.errors import ProviderUnavailable
 from assistant.providers import PROVIDERS
-from assistant.providers.base import ChatMessage, ChatRequest, Provider
+from assistant.upstreams import Tried, try_provider, try_upstream, upstream_health
 from billing.analytics import provider_health
 
 PERMISSION = "assistant.view_aimodel"
@@ -29,7 +25,10 @@ def upstreams(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm(PERMISSION):
         raise PermissionDenied
     if request.method == "POST":
-        _test(request, request.POST.get("provider", ""))
+        if label := request.POST.get("upstream", ""):
+            _tell(request, label, try_upstream)
+        else:
+            _test(request, request.POST.get("provider", ""))
         return redirect("admin:upstreams")
     recent = {row["provider"]: row for row in provider_health()}
     context: dict[str, Any] = {
@@ -39,6 +38,7 @@ def upstreams(request: HttpRequest) -> HttpResponse:
             (provider, provider.is_configured(), recent.get(name))
             for name, provider in PROVIDERS.items()
         ],
+        "places": upstream_health(),
     }
     return render(request, "admin/upstreams.html", context)
 
@@ -48,35 +48,27 @@ def _test(request: HttpRequest, name: str) -> None:
     if provider is None or not provider.is_configured():
         messages.error(request, "This provider is not configured.")
         return
+    _tell(request, name, try_provider)
+
+
+def _tell(
+    request: HttpRequest, name: str, trial: Callable[[str], Awaitable[Tried]]
+) -> None:
+    """Try one and say what came of it."""
     audit.record(
-        "upstream.tested", actor=staff_of(request), subject=name, request=request
+        "upstream.tested",
+        actor=staff_of(request),
+        subject=name[:64],
+        request=request,
     )
-    began = time.monotonic()
     try:
-        model = async_to_sync(_ask)(provider)
+        tried = async_to_sync(trial)(name)
     except AppError as error:
         messages.error(request, f"{name}: {error.sentence}")
         return
-    took = round(1000 * (time.monotonic() - began))
-    messages.success(request, f"{name} answered in {took} ms, by {model}.")
-
-
-async def _ask(provider: Provider) -> str:
-    """Have the default model say one token; return its name. Raises AppError."""
-    offers = await in_db(all_offers, await live_models())
-    offer = next((o for o in offers if o.provider == provider.name), None)
-    if offer is None:
-        raise ProviderUnavailable("It offers no model now.")
-    question = ChatRequest(
-        model=offer.upstream_name,
-        messages=(ChatMessage("user", "Say: ok"),),
-        max_tokens=16,
+    messages.success(
+        request, f"{name} answered in {tried.took_ms} ms, by {tried.model}."
     )
-    async with aclosing(provider.stream(question)) as deltas:
-        async for delta in deltas:
-            if delta.says:
-                break
-    return offer.name
 
 
 STAFF_PAGES.append(StaffPage("upstreams", "upstreams", upstreams))

@@ -24,7 +24,7 @@ from tests.support.people import Person
 # What is about nobody, or about everybody at once.
 COMMON = re.compile(
     r"_kombu\.|index$|default$|workers:alive$|unacked|holds$|holds:ends$|usage$"
-    r"|who:generation$|cache:1:(models|listing|catalogue)"
+    r"|who:generation$|breakers$|upstreams$|cache:1:(models|listing|catalogue)"
 )
 ID = re.compile(r"user_[0-9A-Za-z]{22}")
 DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{32,64}(?![0-9a-f])")

@@ -215,7 +215,10 @@ class Pipe:
         try:
             yield
         finally:
-            if transport is not None:
+            if transport is not None and transport is self._transport:
+                # Calls on their way would open another one in a loop that ends.
+                self._give_up(redis.ConnectionError("the event loop ends"))
+            elif transport is not None:
                 transport.abort()
 
     def _check(self) -> None:

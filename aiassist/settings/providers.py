@@ -15,6 +15,15 @@ GOOGLE_API_KEY = env.text("GOOGLE_API_KEY")
 GOOGLE_BASE_URL = env.url(
     "GOOGLE_BASE_URL", "https://generativelanguage.googleapis.com", schemes=_HTTP
 )
+# `host:port` in the operator's own network where staff may say that a model is had
+# (by http too), and where users may say that their own key belongs; others must be
+# public and speak https.
+UPSTREAM_ALLOWED_HOSTS = [host.lower() for host in env.words("UPSTREAM_ALLOWED_HOSTS")]
+PROVIDER_KEY_ALLOWED_HOSTS = [
+    host.lower() for host in env.words("PROVIDER_KEY_ALLOWED_HOSTS")
+]
+# The certificate of their authority, as PEM; empty: the usual authorities alone.
+PROVIDER_CA_FILE = env.text("PROVIDER_CA_FILE")
 PROVIDER_CONNECT_TIMEOUT_SECONDS = 5.0
 PROVIDER_FIRST_BYTE_TIMEOUT_SECONDS = 60.0
 PROVIDER_IDLE_TIMEOUT_SECONDS = 30.0

@@ -123,8 +123,7 @@ class UnsupportedMediaType(AppError):
 def _with_route(
     response: Response | StreamingHttpResponse, turn: Turn
 ) -> Response | StreamingHttpResponse:
-    """Say in a header that another model answers than was chosen first."""
-    if turn.route.failed:
-        response["X-Fallback-From"] = ", ".join(turn.route.failed)
-        response["X-Model"] = turn.route.offer.id
+    """Say in headers who answers."""
+    for name, value in turn.route.headers().items():
+        response[name] = value
     return response

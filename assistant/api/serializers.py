@@ -171,6 +171,12 @@ class AnswerUsageOutput(serializers.Serializer[Any]):
         required=False,
         help_text="Models that were tried before and failed.",
     )
+    upstream = serializers.CharField(
+        required=False, help_text="The place that answered, of a model with several."
+    )
+    own_key = serializers.BooleanField(
+        required=False, help_text="Your own key for the provider paid for it."
+    )
 
 
 class AnswerOutput(serializers.Serializer[Any]):

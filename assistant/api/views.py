@@ -338,7 +338,9 @@ def _json_answer(turn: Turn, text: str) -> Response:
         "usage": turn.result.usage(),
         **done_body(turn),
     }
-    return Response(body, headers=turn.admission.limits.headers())
+    return Response(
+        body, headers=turn.admission.limits.headers() | turn.route.headers()
+    )
 
 
 def _model_row(offer: Offer, tier: Tier) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from assistant.catalogue import (
     all_offers,
     candidates,
     choose,
+    in_order,
     known_rows,
     live_models,
     offers_from,
@@ -111,6 +112,7 @@ class Ready:
             tools=options.tools,
             extra=options.extra,
             native=self._native_for(offer),
+            access=offer.place.access() if offer.place else None,
             raw=raw,
             # Citations go into the first chunk, which is ours then.
             wire="" if self.assembled.passages else options.wire,
@@ -125,7 +127,8 @@ class Ready:
     def raw_for(self, offer: Offer) -> str:
         """Return the prompt in the marks of the model's family; "" without any."""
         cursor = self.plan.prompt.cursor
-        if cursor is None or not PROVIDERS[offer.provider].takes_raw():
+        base_url = offer.place.base_url if offer.place else ""
+        if cursor is None or not PROVIDERS[offer.provider].takes_raw(base_url):
             return ""
         return raw_prompt(offer.name, cursor, self.assembled.passages)
 
@@ -223,10 +226,16 @@ def _offers(ask: Ask, tier: Tier, everything: Sequence[Offer]) -> Sequence[Offer
 
 
 def _kept(ask: Ask, offers: Sequence[Offer]) -> Sequence[Offer]:
-    """Keep the first alone where no other may answer in its place."""
+    """Keep the first alone where no other may answer in its place.
+
+    Each is asked in all its places, as it is the same model there.
+    """
     named = offers[0].is_called(ask.model)
     falls_back = not named if ask.may_fall_back is None else ask.may_fall_back
-    return offers if falls_back else offers[:1]
+    kept = offers if falls_back else offers[:1]
+    if not any(offer.lanes for offer in kept):
+        return kept
+    return [at_lane for offer in kept for at_lane in in_order(offer)]
 
 
 def _able(ask: Ask, offers: Sequence[Offer]) -> Sequence[Offer]:

@@ -1,7 +1,13 @@
-"""Ask a provider; try again or ask another one, but only before the first token."""
+"""Ask a provider; try again or ask another one, but only before the first token.
+
+A model may be had in several places (its *upstreams*): they are asked one after the
+other, as it is the same model there. What fails everywhere is left alone for a while
+by all processes (`aiassist.lib.shared_breaker`).
+"""
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -10,8 +16,18 @@ from dataclasses import dataclass, field
 
 from aiassist.lib import metrics
 from aiassist.lib.errors import ProviderError
-from assistant.catalogue import Offer
-from assistant.errors import ProviderMalformed, ProviderUnavailable
+from aiassist.lib.shared_breaker import breakers
+from aiassist.lib.vault import SealBroken
+from assistant.catalogue import EXTRACTIVE, Offer
+from assistant.errors import (
+    OwnKeyRefused,
+    ProviderMalformed,
+    ProviderMisconfigured,
+    ProviderRejected,
+    ProviderResting,
+    ProviderUnavailable,
+)
+from assistant.gateway import vitals
 from assistant.providers import PROVIDERS
 from assistant.providers.base import ChatRequest, Delta
 
@@ -30,7 +46,30 @@ class Route:
     started_at: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
     was_called: bool = False  # a provider has been sent the prompt
-    failed: list[str] = field(default_factory=list)  # ids of models given up on
+    failed: list[str] = field(default_factory=list)  # labels of those given up on
+    wanted: Offer = field(init=False)  # the first choice
+
+    def __post_init__(self) -> None:
+        self.wanted = self.offer
+
+    @property
+    def fallback(self) -> str:
+        """What the usage record says: did another one answer than was chosen first?"""
+        if not self.failed:
+            return ""
+        return "upstream" if self.offer.id == self.wanted.id else "model"
+
+    def headers(self) -> dict[str, str]:
+        """Say in headers who answers, where that is not plain from the request."""
+        headers = {}
+        if self.offer.lane:
+            headers["X-Upstream"] = self.offer.lane
+        if self.offer.own_key:
+            headers["X-Own-Key"] = "true"
+        if self.failed:
+            headers["X-Fallback-From"] = _plain(", ".join(self.failed))
+            headers["X-Model"] = _plain(self.offer.id)
+        return headers
 
     @property
     def first_token_ms(self) -> int | None:
@@ -49,18 +88,68 @@ async def answers(
     for index, offer in enumerate(offers):
         route.offer = offer
         try:
-            async with aclosing(_tries(offer, build(offer), route)) as deltas:
+            async with aclosing(_guarded(offer, build, route)) as deltas:
                 async for delta in deltas:
                     yield delta
             return
         except ProviderUnavailable as error:
             if route.first_token_at is not None or index == len(offers) - 1:
                 raise
-            route.failed.append(offer.id)
+            route.failed.append(offer.label)
             logger.warning(
                 "provider given up, asking the next one",
                 extra={"provider": offer.provider, "code": error.code},
             )
+
+
+async def _guarded(
+    offer: Offer, build: Callable[[Offer], ChatRequest], route: Route
+) -> AsyncGenerator[Delta, None]:
+    """Ask one, unless its breaker is open; tell the breaker what came of it."""
+    name = breaker_of(offer)
+    if name and not await breakers.admits(name):
+        rest = math.ceil(breakers.rest_seconds(name))
+        raise ProviderResting(provider=offer.provider, retry_after_seconds=max(1, rest))
+    try:
+        async with aclosing(_tries(offer, _built(offer, build), route)) as deltas:
+            async for delta in deltas:
+                yield delta
+    except (ProviderMisconfigured, ProviderRejected):
+        if name:  # it answers, if only to refuse
+            breakers.succeeded(name)
+        raise
+    except ProviderUnavailable as error:
+        if name:
+            breakers.failed(name)
+            vitals.note_failure(name, error.code)
+        raise
+
+
+def _built(offer: Offer, build: Callable[[Offer], ChatRequest]) -> ChatRequest:
+    """Return the request, with the key of the offer's place. Raises ProviderError."""
+    try:
+        return build(offer)
+    except SealBroken:
+        raise _refusal(offer) from None
+
+
+def _refusal(offer: Offer) -> ProviderMisconfigured:
+    """Return what is wrong when a key is not taken: whose it is decides."""
+    kind = OwnKeyRefused if offer.own_key else ProviderMisconfigured
+    return kind(provider=offer.provider)
+
+
+def _plain(text: str) -> str:
+    """Return what a header can carry: servers name models as they like."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text)
+
+
+def breaker_of(offer: Offer) -> str:
+    """Return the name of its breaker; "" for what has none.
+
+    A user's own key says nothing about others; what runs in here does not go away.
+    """
+    return "" if offer.own_key or offer.provider == EXTRACTIVE else offer.label
 
 
 async def _tries(
@@ -74,6 +163,8 @@ async def _tries(
             return
         except ProviderError as error:
             metrics.count_provider_error(offer.provider, error.code)
+            if offer.own_key and isinstance(error, ProviderMisconfigured):
+                raise _refusal(offer) from None
             wait = _wait_before_retry(error, attempt)
             if route.first_token_at is not None or wait is None:
                 raise
@@ -91,6 +182,9 @@ async def _one_try(
             async for delta in deltas:
                 if route.first_token_at is None and delta.says:
                     route.first_token_at = time.monotonic()
+                    if name := breaker_of(offer):
+                        breakers.succeeded(name)
+                        vitals.note_success(name, route.first_token_at - started)
                 finished = finished or bool(delta.finish_reason)
                 yield delta
         if not finished:

@@ -63,6 +63,8 @@ class Result:
     estimated: bool = False
     charged: bool = True
     failed: tuple[str, ...] = ()  # models that were given up on before
+    upstream: str = ""  # which of the model's places answered
+    own_key: bool = False  # the user's own key paid
     error: AppError | None = None
 
     @property
@@ -82,6 +84,10 @@ class Result:
         }
         if self.failed:
             body["fallback_from"] = list(self.failed)
+        if self.upstream:
+            body["upstream"] = self.upstream
+        if self.own_key:
+            body["own_key"] = True
         return body
 
 
@@ -346,6 +352,9 @@ class Turn:
                 latency_ms=self._elapsed_ms(),
                 first_token_ms=self.route.first_token_ms,
                 workspace_id=self.plan.workspace.pk if self.plan.workspace else "",
+                upstream=offer.lane,
+                own_key=offer.own_key,
+                fallback=self.route.fallback,
             ),
         )
         if self.ready.conversation is not None:
@@ -381,6 +390,8 @@ class Turn:
             estimated=estimated,
             charged=charged,
             failed=tuple(self.route.failed),
+            upstream=offer.lane,
+            own_key=offer.own_key,
             error=error,
         )
 

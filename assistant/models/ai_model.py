@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from django.db import models
+
+if TYPE_CHECKING:
+    from django.db.models.fields.related_descriptors import RelatedManager
+
+    from assistant.models.upstream import Upstream
 
 
 class AIModelQuerySet(models.QuerySet["AIModel"]):
@@ -14,6 +19,8 @@ class AIModelQuerySet(models.QuerySet["AIModel"]):
 
 class AIModel(models.Model):
     """One model of one provider, as staff offer it. Ollama's are asked for live."""
+
+    upstreams: RelatedManager[Upstream]  # where it is had, if not at its provider's
 
     provider = models.CharField(
         max_length=20,

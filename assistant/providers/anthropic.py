@@ -3,7 +3,7 @@
 Source: https://docs.anthropic.com/en/docs/build-with-claude/streaming
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,16 @@ from django.conf import settings
 
 from aiassist.lib.egress import Destination
 from assistant.errors import ProviderBusy, ProviderMalformed, ProviderUnavailable
-from assistant.providers.base import ChatMessage, ChatRequest, Delta, JsonObject, Usage
+from assistant.providers.base import (
+    Access,
+    ChatMessage,
+    ChatRequest,
+    Delta,
+    JsonObject,
+    Usage,
+)
+from assistant.providers.given import GivenDestination
+from assistant.providers.listing import listed
 from assistant.providers.parts import (
     Image,
     Text,
@@ -50,24 +59,20 @@ class AnthropicProvider:
     def is_configured(self) -> bool:
         return bool(settings.ANTHROPIC_API_KEY)
 
-    def takes_raw(self) -> bool:
+    def takes_raw(self, base_url: str = "") -> bool:
         return False
 
     async def models(self) -> Sequence[str]:
         """The catalogue's rows say which models are offered, and their prices."""
         return ()
 
+    async def names(self, access: Access | None = None) -> Sequence[str]:
+        path = "v1/models?limit=1000"
+        return await listed(_destination(access), path, member="data", name="id")
+
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         headers = request.native.headers if request.native else {}
-        destination = Destination(
-            self.name,
-            settings.ANTHROPIC_BASE_URL,
-            {
-                "anthropic-version": API_VERSION,
-                **headers,
-                "x-api-key": settings.ANTHROPIC_API_KEY,
-            },
-        )
+        destination = _destination(request.access, headers)
         reader = _Reader(is_native=request.native is not None)
         async with post(destination, "v1/messages", body_of(request)) as answer:
             async with aclosing(sse_data(answer)) as events:
@@ -78,6 +83,17 @@ class AnthropicProvider:
                         yield delta
         if not reader.finished:
             raise ProviderMalformed(provider=self.name)
+
+
+def _destination(
+    access: Access | None = None, headers: Mapping[str, str] | None = None
+) -> Destination:
+    known = {"anthropic-version": API_VERSION, **(headers or {})}
+    if access is not None:
+        known |= {"x-api-key": access.key} if access.key else {}
+        return GivenDestination("anthropic", access.base_url, known, access.trust)
+    known["x-api-key"] = settings.ANTHROPIC_API_KEY
+    return Destination("anthropic", settings.ANTHROPIC_BASE_URL, known)
 
 
 def body_of(request: ChatRequest) -> dict[str, Any]:

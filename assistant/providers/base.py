@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from aiassist.lib.public_egress import NOBODY, Trust
 from assistant.passages import Passage
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -26,6 +27,19 @@ class ChatMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """Where a provider is asked, and with what key, in place of the settings'.
+
+    Somebody gave both together: the platform's own key never goes there, and this
+    key goes nowhere else.
+    """
+
+    base_url: str
+    key: str = field(default="", repr=False)
+    trust: Trust = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One prompt for one model. The last message is the user's, unless tools speak."""
 
@@ -40,6 +54,7 @@ class ChatRequest:
     # has the like (tool_choice, response_format, reasoning_effort …), else dropped.
     extra: JsonObject = field(default_factory=dict)
     native: "Native | None" = None  # the client's own body, for a vendor of that wire
+    access: Access | None = None  # None: the provider's as configured
     # OpenAI's bytes are wanted as they come: "stream", or "whole" for one body.
     wire: Literal["", "stream", "whole"] = ""
     # The prompt with the marks of the model's family around a cursor, for providers
@@ -107,11 +122,17 @@ class Provider(Protocol):
     def is_configured(self) -> bool:
         """Tell whether the operator set what this provider needs."""
 
-    def takes_raw(self) -> bool:
-        """Tell whether it continues a text as it stands, besides chatting."""
+    def takes_raw(self, base_url: str = "") -> bool:
+        """Tell whether it continues a text as it stands, besides chatting.
+
+        `base_url` is that of its access; "": as configured.
+        """
 
     async def models(self) -> Sequence[str]:
         """Names that the provider offers right now; [] when it does not answer."""
+
+    async def names(self, access: Access | None = None) -> Sequence[str]:
+        """Ask for its list of models with this credential. Raises ProviderError."""
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """Answer piece by piece; closing the generator ends the upstream call.

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from aiassist.lib.tokens import count_tokens
 from assistant.passages import Passage
-from assistant.providers.base import ChatRequest, Delta, Usage
+from assistant.providers.base import Access, ChatRequest, Delta, Usage
 from assistant.providers.quoting import (
     Definition,
     best_quote,
@@ -37,11 +37,14 @@ class ExtractiveProvider:
     def is_configured(self) -> bool:
         return True
 
-    def takes_raw(self) -> bool:
+    def takes_raw(self, base_url: str = "") -> bool:
         return False
 
     async def models(self) -> Sequence[str]:
         return ("extractive",)
+
+    async def names(self, access: Access | None = None) -> Sequence[str]:
+        return ()
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         answer = answer_of(request)

@@ -14,7 +14,14 @@ from django.conf import settings
 from aiassist.lib.egress import Destination
 from aiassist.lib.ids import base62_random
 from assistant.errors import ProviderMalformed, ProviderUnavailable
-from assistant.providers.base import ChatMessage, ChatRequest, Delta, JsonObject, Usage
+from assistant.providers.base import (
+    Access,
+    ChatMessage,
+    ChatRequest,
+    Delta,
+    JsonObject,
+    Usage,
+)
 from assistant.providers.embedding import (
     Embedded,
     Input,
@@ -23,6 +30,8 @@ from assistant.providers.embedding import (
     only_texts,
     vector_of,
 )
+from assistant.providers.given import GivenDestination
+from assistant.providers.listing import listed
 from assistant.providers.parts import (
     Call,
     Image,
@@ -65,12 +74,17 @@ class GoogleProvider:
     def is_configured(self) -> bool:
         return bool(settings.GOOGLE_API_KEY)
 
-    def takes_raw(self) -> bool:
+    def takes_raw(self, base_url: str = "") -> bool:
         return False
 
     async def models(self) -> Sequence[str]:
         """The catalogue's rows say which models are offered, and their prices."""
         return ()
+
+    async def names(self, access: Access | None = None) -> Sequence[str]:
+        path = "v1beta/models?pageSize=1000"
+        names = await listed(_destination(access), path, member="models", name="name")
+        return [name.removeprefix("models/") for name in names]
 
     async def embedders(self) -> Sequence[str]:
         return ()
@@ -94,7 +108,8 @@ class GoogleProvider:
         model = quote(request.model, safe="")
         path = f"v1beta/models/{model}:streamGenerateContent?alt=sse"
         reader = _Reader()
-        async with post(_destination(), path, body_of(request)) as answer:
+        destination = _destination(request.access)
+        async with post(destination, path, body_of(request)) as answer:
             async with aclosing(sse_data(answer)) as events:
                 async for event in events:
                     if event is None:
@@ -104,8 +119,11 @@ class GoogleProvider:
             raise ProviderMalformed(provider=self.name)
 
 
-def _destination() -> Destination:
+def _destination(access: Access | None = None) -> Destination:
     # The key rides in a header: a query string ends up in access logs.
+    if access is not None:
+        headers = {"x-goog-api-key": access.key} if access.key else {}
+        return GivenDestination("google", access.base_url, headers, access.trust)
     return Destination(
         "google",
         settings.GOOGLE_BASE_URL,

@@ -2,14 +2,22 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from aiassist.lib.egress import Caps, Destination, EgressError, open_destination
+from aiassist.lib.egress import Caps, Destination, EgressError
 from aiassist.lib.errors import ProviderError
-from assistant.providers.wire import objects, parse_object, text_of
+from assistant.providers.given import opened
+from assistant.providers.wire import (
+    as_provider_error,
+    objects,
+    parse_object,
+    refusal,
+    text_of,
+)
 
 # Asking stands in front of every choice of a model, so it must be quick.
 _CAPS = Caps(connect_seconds=0.5, first_byte_seconds=1.0, total_seconds=2.0)
+# Somebody has pressed a button and waits for the verdict.
+_PATIENT = Caps(connect_seconds=5.0, first_byte_seconds=10.0, total_seconds=15.0)
 MAX_MODELS = 500
 
 
@@ -51,19 +59,31 @@ class Listing:
 
     async def _ask(self, destination: Destination) -> tuple[str, ...]:
         try:
-            async with open_destination(
-                destination, "GET", self.path, caps=_CAPS
-            ) as answer:
-                if answer.status != 200:
-                    return ()
-                listed = objects(parse_object(await answer.read()).get(self.member))
-        except (EgressError, ProviderError):
+            return await listed(
+                destination, self.path, member=self.member, name=self.name, caps=_CAPS
+            )
+        except ProviderError:
             return ()
-        names = map(self._name_of, listed[:MAX_MODELS])
-        return tuple(name for name in names if 0 < len(name) <= 120)
 
-    def _name_of(self, model: dict[str, Any]) -> str:
-        return text_of(model.get(self.name))
+
+async def listed(
+    destination: Destination,
+    path: str,
+    *,
+    member: str,
+    name: str,
+    caps: Caps = _PATIENT,
+) -> tuple[str, ...]:
+    """Return the models' names that a server lists. Raises ProviderError only."""
+    try:
+        async with opened(destination, "GET", path, caps=caps) as answer:
+            if answer.status != 200:
+                raise refusal(destination.name, answer)
+            models = objects(parse_object(await answer.read()).get(member))
+    except EgressError as error:
+        raise as_provider_error(destination.name, error) from None
+    names = (text_of(model.get(name)) for model in models[:MAX_MODELS])
+    return tuple(name for name in names if 0 < len(name) <= 120)
 
 
 def makes_vectors(name: str) -> bool:

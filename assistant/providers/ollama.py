@@ -13,7 +13,7 @@ from django.conf import settings
 from aiassist.lib.egress import Destination
 from aiassist.lib.tokens import count_tokens
 from assistant.errors import ProviderMalformed, ProviderUnavailable
-from assistant.providers.base import ChatMessage, ChatRequest, Delta, Usage
+from assistant.providers.base import Access, ChatMessage, ChatRequest, Delta, Usage
 from assistant.providers.embedding import (
     Embedded,
     Input,
@@ -22,7 +22,8 @@ from assistant.providers.embedding import (
     only_texts,
     vector_of,
 )
-from assistant.providers.listing import Listing
+from assistant.providers.given import GivenDestination
+from assistant.providers.listing import Listing, listed
 from assistant.providers.parts import Image, call_names, calls_of, parts_of
 from assistant.providers.wire import (
     count_of,
@@ -45,12 +46,17 @@ class OllamaProvider:
     def is_configured(self) -> bool:
         return bool(settings.OLLAMA_URL)
 
-    def takes_raw(self) -> bool:
+    def takes_raw(self, base_url: str = "") -> bool:
         return True
 
     async def models(self) -> Sequence[str]:
         """What the server has pulled; [] when it is away."""
         return await listing.chatting(_destination())
+
+    async def names(self, access: Access | None = None) -> Sequence[str]:
+        return await listed(
+            _destination(access), "api/tags", member="models", name="name"
+        )
 
     async def embedders(self) -> Sequence[str]:
         return await listing.embedding(_destination())
@@ -78,7 +84,7 @@ class OllamaProvider:
         path, body = "api/chat", body_of(request)
         if request.raw:
             path, body = "api/generate", _raw_body(request, body["options"])
-        async with post(_destination(), path, body) as answer:
+        async with post(_destination(request.access), path, body) as answer:
             async with aclosing(ndjson(answer)) as events:
                 async for event in events:
                     yield reader.read(event)
@@ -88,7 +94,11 @@ class OllamaProvider:
             raise ProviderMalformed(provider=self.name)
 
 
-def _destination() -> Destination:
+def _destination(access: Access | None = None) -> Destination:
+    if access is not None:
+        # Ollama itself knows no keys; what stands before it may.
+        headers = {"Authorization": f"Bearer {access.key}"} if access.key else {}
+        return GivenDestination("ollama", access.base_url, headers, access.trust)
     return Destination("ollama", settings.OLLAMA_URL)
 
 

@@ -18,7 +18,14 @@ from assistant.errors import (
     ProviderRejected,
     ProviderUnavailable,
 )
-from assistant.providers.base import ChatMessage, ChatRequest, Delta, JsonObject, Usage
+from assistant.providers.base import (
+    Access,
+    ChatMessage,
+    ChatRequest,
+    Delta,
+    JsonObject,
+    Usage,
+)
 from assistant.providers.embedding import (
     Embedded,
     Input,
@@ -26,7 +33,8 @@ from assistant.providers.embedding import (
     checked,
     vector_of,
 )
-from assistant.providers.listing import Listing
+from assistant.providers.given import GivenDestination
+from assistant.providers.listing import Listing, listed
 from assistant.providers.openai_wire import Opening, data_of, frames
 from assistant.providers.wire import (
     MAX_STREAM_BYTES,
@@ -56,8 +64,8 @@ class OpenAIProvider:
     def is_configured(self) -> bool:
         return bool(settings.OPENAI_API_KEY)
 
-    def takes_raw(self) -> bool:
-        return not _is_openai()
+    def takes_raw(self, base_url: str = "") -> bool:
+        return not _is_openai(Access(base_url) if base_url else None)
 
     async def models(self) -> Sequence[str]:
         """What a compatible server says that it serves.
@@ -65,10 +73,13 @@ class OpenAIProvider:
         OpenAI itself lists far more than chat models, so there the catalogue's rows
         say what is offered.
         """
-        return () if _is_openai() else await listing.chatting(_destination())
+        return () if _is_openai(None) else await listing.chatting(_destination())
+
+    async def names(self, access: Access | None = None) -> Sequence[str]:
+        return await listed(_destination(access), "models", member="data", name="id")
 
     async def embedders(self) -> Sequence[str]:
-        return () if _is_openai() else await listing.embedding(_destination())
+        return () if _is_openai(None) else await listing.embedding(_destination())
 
     async def embed(
         self, model: str, inputs: Sequence[Input], dimensions: int | None
@@ -102,19 +113,22 @@ class OpenAIProvider:
                 # Refused before a token: many compatible servers only chat.
                 pass
         if request.wire == "stream":
-            answering = self._relayed(body_of(request))
+            answering = self._relayed(request)
         elif request.wire == "whole":
-            answering = self._whole(body_of(request))
+            answering = self._whole(request)
         else:
-            answering = self._read("chat/completions", body_of(request), delta_of)
+            answering = self._read(
+                "chat/completions", body_of(request), delta_of, request.access
+            )
         async with aclosing(answering) as deltas:
             async for delta in deltas:
                 yield delta
 
-    async def _relayed(self, body: dict[str, Any]) -> AsyncGenerator[Delta, None]:
+    async def _relayed(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """Pass the frames on as they are; read those that end the answer."""
         finished, opening = False, Opening()
-        async with post(_destination(), "chat/completions", body) as answer:
+        destination, body = _destination(request.access), body_of(request)
+        async with post(destination, "chat/completions", body) as answer:
             async with aclosing(frames(answer)) as found:
                 async for frame, is_special in found:
                     if not is_special:
@@ -131,14 +145,15 @@ class OpenAIProvider:
         if not finished:
             raise ProviderMalformed(provider=self.name)
 
-    async def _whole(self, body: dict[str, Any]) -> AsyncGenerator[Delta, None]:
+    async def _whole(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """Have the answer in one body. It may take as long as a whole stream."""
-        body = body | {"stream": False}
+        destination, body = _destination(request.access), body_of(request)
+        body["stream"] = False
         del body["stream_options"]
         limits = caps()
         patient = replace(limits, first_byte_seconds=limits.total_seconds)
         path = "chat/completions"
-        async with post(_destination(), path, body, patient) as answer:
+        async with post(destination, path, body, patient) as answer:
             if is_stream(answer):  # some servers know nothing else
                 async with aclosing(self._streamed(answer, delta_of)) as deltas:
                     async for delta in deltas:
@@ -155,12 +170,16 @@ class OpenAIProvider:
         body = body_of(request) | {"prompt": request.raw}
         for name in ("messages", "tools"):
             body.pop(name, None)
-        return self._read("completions", body, completion_delta_of)
+        return self._read("completions", body, completion_delta_of, request.access)
 
     async def _read(
-        self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Delta]
+        self,
+        path: str,
+        body: dict[str, Any],
+        read: Callable[[dict[str, Any]], Delta],
+        access: Access | None,
     ) -> AsyncGenerator[Delta, None]:
-        async with post(_destination(), path, body) as answer:
+        async with post(_destination(access), path, body) as answer:
             async with aclosing(self._streamed(answer, read)) as deltas:
                 async for delta in deltas:
                     yield delta
@@ -188,7 +207,7 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
         "messages": [message_of(message) for message in request.messages],
         "stream": True,
         "stream_options": {"include_usage": True},
-        _max_tokens_field(): request.max_tokens,
+        _max_tokens_field(request.access): request.max_tokens,
     }
     if request.temperature is not None:
         body["temperature"] = request.temperature
@@ -295,16 +314,20 @@ def _usage(usage: dict[str, Any]) -> Usage:
     )
 
 
-def _max_tokens_field() -> str:
+def _max_tokens_field(access: Access | None) -> str:
     """OpenAI's own models want the new name; compatible servers know the old one."""
-    return "max_completion_tokens" if _is_openai() else "max_tokens"
+    return "max_completion_tokens" if _is_openai(access) else "max_tokens"
 
 
-def _is_openai() -> bool:
-    return urlsplit(settings.OPENAI_BASE_URL).hostname == "api.openai.com"
+def _is_openai(access: Access | None) -> bool:
+    base_url = access.base_url if access else settings.OPENAI_BASE_URL
+    return urlsplit(base_url).hostname == "api.openai.com"
 
 
-def _destination() -> Destination:
+def _destination(access: Access | None = None) -> Destination:
+    if access is not None:
+        headers = {"Authorization": f"Bearer {access.key}"} if access.key else {}
+        return GivenDestination("openai", access.base_url, headers, access.trust)
     return Destination(
         "openai",
         settings.OPENAI_BASE_URL,

@@ -19,7 +19,6 @@ from aiassist.lib.egress import (
     Destination,
     EgressError,
     EgressTimeout,
-    open_destination,
 )
 from aiassist.lib.errors import ProviderError
 from assistant.errors import (
@@ -30,6 +29,7 @@ from assistant.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
+from assistant.providers.given import opened
 
 MAX_LINE_BYTES = MIB
 MAX_STREAM_BYTES = 16 * MIB  # an answer of 100,000 tokens has about half of it
@@ -55,7 +55,7 @@ async def post(
 ) -> AsyncIterator[Answer]:
     """Send a prompt; the block reads the stream. Raises ProviderError only."""
     try:
-        async with open_destination(
+        async with opened(
             destination, "POST", path, json=body, caps=limits or caps()
         ) as answer:
             if answer.status != 200:
@@ -84,6 +84,8 @@ def as_provider_error(provider: str, error: EgressError) -> ProviderError:
     """Translate a failure of the line."""
     if isinstance(error, EgressTimeout):
         return ProviderTimeout(provider=provider, phase=error.details.get("phase", ""))
+    if error.code == "address_refused":  # its name led to a private address
+        return ProviderMisconfigured(provider=provider)
     if error.code in ("answer_too_large", "answer_malformed"):
         return ProviderMalformed(provider=provider)
     return ProviderUnavailable(provider=provider)

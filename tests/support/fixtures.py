@@ -14,6 +14,7 @@ from django.core import serializers
 from django.db.models.signals import post_migrate
 
 from aiassist.lib import redis as lib_redis
+from aiassist.lib.shared_breaker import breakers
 from tests.support.leaks import Leaks
 from tests.support.people import Person
 from tests.support.ports import free_port, wait_for
@@ -77,6 +78,7 @@ def stella(db: None) -> Person:
 def _empty_redis() -> Iterator[None]:
     yield
     lib_redis.client().flushall()
+    breakers.forget()
 
 
 @pytest.fixture(scope="session")
