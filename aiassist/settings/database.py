@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
-from django.core.exceptions import ImproperlyConfigured
 
 from aiassist import env
 
@@ -12,10 +11,6 @@ from aiassist import env
 def postgres(*, pool_max: int = 10) -> dict[str, Any]:
     """Return the PostgreSQL of DATABASE_URL, with psycopg 3's pool."""
     url = env.url("DATABASE_URL", schemes=("postgres", "postgresql"))
-    if not url:
-        raise ImproperlyConfigured(
-            "DATABASE_URL must be set: postgresql://user:password@host:5432/name"
-        )
     config: dict[str, Any] = dict(dj_database_url.parse(url))
     config["ENGINE"] = "django_prometheus.db.backends.postgresql"
     config["CONN_MAX_AGE"] = 0  # the pool keeps connections, not the thread

@@ -88,7 +88,7 @@ def moment(rfc3339: str) -> datetime:
 def span(seconds: int) -> str:
     """Return e.g. `40 seconds` or `3 minutes`: how long something still takes."""
     if seconds < 90:
-        return f"{seconds} seconds"
+        return f"{seconds} second{'s' if seconds != 1 else ''}"
     return f"{round(seconds / 60)} minutes"
 
 

@@ -2,12 +2,14 @@
 
 import base64
 import random
+import time
 
 import pytest
 from django.test import Client
 
 from accounts import keys
-from accounts.models import AuditEvent
+from accounts.models import ApiKey, AuditEvent
+from aiassist.lib import cached_principals
 from tests.support.redis import RedisServer
 
 ME = "/api/v1/me"
@@ -121,3 +123,20 @@ def test_u8_a_revoked_key_stops_with_redis_down_too(alice, redis_server: RedisSe
     keys.revoke_key(alice.api_key)
     assert alice.api.get(ME).status_code == 401
     assert AuditEvent.objects.filter(action="key.revoked").exists()
+
+
+def test_u8_a_dead_redis_holds_up_one_revocation_not_each(
+    alice, redis_server: RedisServer, django_capture_on_commit_callbacks
+):
+    made = [keys.create_key(alice.user, "test")[0] for _ in range(10)]
+    redis_server.freeze()
+
+    began = time.monotonic()
+    for key in made:
+        with django_capture_on_commit_callbacks(execute=True):
+            keys.revoke_key(key)
+    took = time.monotonic() - began
+    cached_principals.breaker.succeeded()
+
+    assert took < 5  # each would wait for a second
+    assert not any(key.is_usable() for key in ApiKey.objects.for_user(alice.user))

@@ -223,6 +223,9 @@ async def test_s2_a_resolver_that_hangs_is_a_timeout(
 
 def test_plain_hosts_are_judged_without_a_resolver() -> None:
     assert is_plain_host("example.com.")
+    assert is_plain_host("2606:4700::1111")
+    assert not is_plain_host("fe80::1%eth0")
+    assert not is_plain_host("1:2:3")
     assert not is_plain_host("a" * 64 + ".com")
     assert not is_plain_host("a." * 130 + "com")
 

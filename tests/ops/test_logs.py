@@ -107,3 +107,10 @@ def test_m5_access_lines_hold_no_query_string():
     WithoutQuery().filter(made)
 
     assert made.getMessage() == '127.0.0.1:1 - "GET /dashboard/search/ HTTP/1.1" 200'
+
+
+def test_an_access_line_without_numbers_stays_as_it_is():
+    made = record("Application startup complete.")
+
+    assert WithoutQuery().filter(made)
+    assert made.getMessage() == "Application startup complete."

@@ -185,3 +185,13 @@ def test_an_account_goes_only_after_its_address_is_typed(alice):
 
     alice.web.post(address, {"email": alice.user.email})
     assert alice.web.get(reverse("dashboard")).status_code == 302
+
+
+def test_a_theme_chosen_on_another_device_arrives_with_the_overview(alice):
+    alice.user.preferences = {"theme": "dark"}
+    alice.user.save()
+
+    assert alice.web.get(reverse("dashboard")).cookies["theme"].value == "dark"
+    # Chosen here: this device keeps its own.
+    alice.web.cookies["theme"] = "light"
+    assert "theme" not in alice.web.get(reverse("dashboard")).cookies

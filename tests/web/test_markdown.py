@@ -57,3 +57,8 @@ def test_a_guide_is_found_at_the_section_that_holds_the_words(db):
     assert all(each.excerpt for each in found)
     assert "/guides/developer/administration/#who-gets-in" in places
     assert search_guides("no-such-word-anywhere") == []
+
+
+@pytest.mark.parametrize("text", ["", "# Title", "# Title\n\n- a list\n"])
+def test_a_page_that_begins_without_a_paragraph_has_no_summary(text):
+    assert render_page(text).summary == ("" if "list" not in text else "a list")
