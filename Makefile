@@ -18,7 +18,7 @@ DUMMIES = SECRET_KEY=$(DUMMY) JWT_SECRET=2$(DUMMY) API_KEY_PEPPER=3$(DUMMY) \
 	REDIS_URL=redis://127.0.0.1:1/0 QDRANT_URL=http://127.0.0.1:1 \
 	ALLOWED_HOSTS=check.example
 
-.PHONY: help run test check fmt bench bench-index bench-gateway bench-retrieval bench-search clean
+.PHONY: help run test test-clients check fmt bench bench-index bench-gateway bench-retrieval bench-search clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
@@ -33,6 +33,10 @@ PARALLEL = -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 test: $(VENV)/.test check ## Run every check and every test on servers of its own
 	@exec $(PY) -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
+
+# About 3 GB in .cache/clients, once. Some of them: make test-clients ARGS="codex llm"
+test-clients: $(VENV)/.test ## Let real clients (Codex, Claude Code, …) work with a running copy
+	@exec $(PY) -m tests.clients $(ARGS)
 
 check: $(VENV)/.test ## Format, lint, types, migrations, deployment checks
 	$(PY) -m ruff format --check --quiet .

@@ -285,6 +285,7 @@ class FakeProvider:
         self.openai_models: list[str] = []  # what a compatible server's /models lists
         self.n_connections = self.n_connections_open = 0
         self.default: Script = openai_stream("Hello")
+        self.decide: Callable[[Seen], Script] | None = None  # before all that it will
         self._scripts: deque[Script] = deque()
         self._by_path: dict[str, Script] = {}
         self._loop = asyncio.new_event_loop()
@@ -367,6 +368,8 @@ class FakeProvider:
     def _script_for(self, seen: Seen) -> Script:
         if seen.method == "GET":
             return self._listing(seen.path)
+        if self.decide is not None:
+            return self.decide(seen)
         for part, script in self._by_path.items():
             if part in seen.path:
                 return script

@@ -1,5 +1,6 @@
 """Connect: each client's configuration is what it reads, with a key that works."""
 
+import ast
 import json
 import tomllib
 from collections.abc import Callable
@@ -34,6 +35,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "json": json.loads,
     "toml": tomllib.loads,
     "yaml": yaml.safe_load,
+    "python": ast.parse,
 }
 
 

@@ -1,0 +1,160 @@
+"""`make test-clients`: install, start, let every client try, print the table."""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.clients import trial
+from tests.clients.agents import AGENTS
+from tests.clients.model import ScriptedModel
+from tests.clients.outside import Outside
+from tests.clients.packages import NODE, Installed, NotInstalled
+from tests.clients.sdks import SDKS
+from tests.clients.site import Site
+from tests.clients.trial import TRIALS, Bench, Client, Failed, Passed
+
+CLIENTS: tuple[Client, ...] = (*SDKS, *AGENTS)
+
+
+@dataclass
+class Row:
+    """One client's line of the table."""
+
+    client: Client
+    installed: Installed | None = None
+    passed: dict[str, Passed] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    asked_outside: list[str] = field(default_factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        return not self.failed
+
+    def cells(self) -> list[str]:
+        sizes = [passed.n_prompt_tokens for passed in self.passed.values()]
+        return [
+            self.client.name,
+            self.installed.version if self.installed else "not installed",
+            *(self.cell(name) for name in TRIALS),
+            f"{max(sizes):,}" if sizes else "",
+            ", ".join(sorted(set(self.asked_outside))) or "nobody",
+        ]
+
+    @property
+    def _names(self) -> set[str]:
+        return {trial.name for trial in self.client.trials}
+
+    def cell(self, name: str) -> str:
+        if name in self.passed:
+            return f"{self.passed[name].seconds:.1f} s"
+        if name in self.failed or "installation" in self.failed:
+            return "FAILED" if name in self._names else ""
+        return "–"
+
+
+def main() -> int:
+    """Return the exit code: 0 when every client did all that it should."""
+    options = _options()
+    chosen = [c for c in CLIENTS if not options.only or c.page in options.only]
+    with ExitStack() as stack:
+        folder = Path(options.keep or stack.enter_context(_temporary()))
+        folder.mkdir(parents=True, exist_ok=True)
+        model = ScriptedModel(folder / "prompts").start()
+        stack.callback(model.stop)
+        outside = Outside().start()
+        stack.callback(outside.stop)
+        rows = [Row(client) for client in chosen]
+        node = _install(rows)
+        site = stack.enter_context(Site(folder, model.url))
+        site.add_workspace(site.new_key())
+        path = ":".join((*node, os.environ["PATH"]))
+        bench = Bench(folder / "clients", model, path, outside.env(), options.seconds)
+        for row in rows:
+            _try(bench, site, outside, row)
+    _say(_table(rows))
+    for row in rows:
+        for name, why in row.failed.items():
+            _say(f"\n{row.client.name}, {name}: {why}")
+    n_failed = sum(not row.is_well for row in rows)
+    _say(f"\n{len(rows) - n_failed} passed, {n_failed} failed")
+    return 1 if n_failed else 0
+
+
+def _install(rows: Sequence[Row]) -> list[str]:
+    """Install what is missing, one client after the other; return Node's folder."""
+    node: list[str] = []
+    try:
+        node.append(str(NODE.install().bin))
+    except NotInstalled as error:
+        _say(f"Node.js is not installed: {error}")
+    for row in rows:
+        began = time.monotonic()
+        try:
+            row.installed = row.client.package.install()
+        except NotInstalled as error:
+            row.failed["installation"] = str(error)
+            _say(f"{row.client.name} is not installed: {error}")
+        else:
+            took = time.monotonic() - began
+            _say(f"{row.client.name} {row.installed.version}: there after {took:.0f} s")
+    return node
+
+
+def _try(bench: Bench, site: Site, outside: Outside, row: Row) -> None:
+    if row.installed is None:
+        return
+    outside.asked.clear()
+    blocks = site.connect(row.client.page)
+    for each in row.client.trials:
+        try:
+            row.passed[each.name] = trial.run(
+                bench, row.client, each, row.installed, blocks
+            )
+        except Failed as failure:
+            row.failed[each.name] = str(failure)
+        _say(f"{row.client.name}, {each.name}: {row.cell(each.name)}")
+    row.asked_outside = list(outside.asked)
+
+
+def _temporary() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="aiassist-clients-")
+
+
+def _table(rows: Sequence[Row]) -> str:
+    head = ["client", "version", *TRIALS, "prompt tokens", "asked outside for"]
+    lines = [head, *(row.cells() for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        for line in ["", *lines]
+        if line
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make test-clients", description=__doc__)
+    pages = sorted({client.page for client in CLIENTS})
+    parser.add_argument("only", nargs="*", help=f"some of them: {', '.join(pages)}")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="for each trial (default: 120)"
+    )
+    parser.add_argument("--keep", help="a folder for homes and logs, to look at them")
+    options = parser.parse_args()
+    if unknown := set(options.only) - set(pages):
+        parser.error(f"no such client: {', '.join(sorted(unknown))}")
+    return options
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
