@@ -192,6 +192,7 @@ def job(request: HttpRequest, workspace_id: str, job_id: str) -> HttpResponse:
         "job": found,
         "eta": jobs.eta_seconds(found),
         "phase": jobs.phase_of(found),
+        "progress": jobs.progress(found),
         "polled": True,
         "health": _health(workspace) if found.is_over else None,
     }
@@ -356,6 +357,7 @@ def _show(
         form=form,
         job=job,
         phase=jobs.phase_of(job) if job else "",
+        progress=jobs.progress(job) if job else 0,
         eta=jobs.eta_seconds(job) if job else None,
         health=_health(workspace),
         tier=tier_of(signed_in(request)),

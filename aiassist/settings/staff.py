@@ -43,6 +43,7 @@ UNFOLD = {
     "SHOW_BACK_BUTTON": True,
     "DASHBOARD_CALLBACK": "aiassist.staff.dashboard",
     "STYLES": [lambda request: static("css/pages/staff.css")],
+    "SCRIPTS": [lambda request: static("js/staff.js")],
     "SIDEBAR": {
         "show_search": True,
         "navigation": [
@@ -70,6 +71,7 @@ UNFOLD = {
                 "items": [
                     _item("Tiers", "stacks", "billing.tier"),
                     _item("Subscriptions", "card_membership", "billing.subscription"),
+                    _item("Own limits", "tune", "billing.limitoverride"),
                     _item("Usage records", "receipt_long", "billing.usagerecord"),
                     _item("Usage by day", "calendar_month", "billing.usageday"),
                     _item("Quotas now", "speed", "billing.quota"),

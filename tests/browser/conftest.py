@@ -6,6 +6,7 @@ Where no Chromium is installed these tests are left out, and the run says so.
 import io
 import os
 import shutil
+import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 # What `make run` would take from a developer's shell, or from this suite.
 NOT_HANDED_ON = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "SECRET_KEY")
 PASSWORD = "correct horse battery staple"
+_env: dict[str, str] = {}  # of the site's process
 
 
 def chromium() -> str:
@@ -81,7 +83,26 @@ def site(
             seconds=90,
             what="the embedded site",
         )
+        _env.update(env)
         yield address
+
+
+@pytest.fixture(scope="session")
+def staff(site: str) -> str:
+    """The address of somebody who may open the admin."""
+    email = "stella@example.test"
+    subprocess.run(
+        python("manage.py", "create_user", email, "--staff"),
+        env={
+            **_env,
+            "AIASSIST_PASSWORD": PASSWORD,
+            "DJANGO_SETTINGS_MODULE": "aiassist.settings.embedded",
+        },
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return email
 
 
 @pytest.fixture(scope="session")

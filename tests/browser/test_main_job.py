@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PASSWORD
+from tests.browser.conftest import PASSWORD, Visit
 
 PAGES = [
     *("/", "/pricing/", "/guides/", "/guides/quickstart/", "/legal/terms/"),
@@ -21,6 +21,11 @@ PAGES = [
     *("/dashboard/workspaces/", "/dashboard/workspaces/new/", "/dashboard/chat/"),
     *("workspace", "workspace search", "workspace files", "workspace rules"),
     *("source", "conversation"),
+]
+# A first page, a list, a list that is edited in place, a form with every widget.
+STAFF_PAGES = [
+    *("/admin/", "/admin/billing/usagerecord/", "/admin/assistant/aimodel/"),
+    *("/admin/billing/limitoverride/add/", "/admin/upstreams/"),
 ]
 ENTRANCES = ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 TIMEOUT = 120_000  # the first index loads the model
@@ -189,6 +194,22 @@ def test_an_entrance_is_accessible_and_fits(site, browser, path):
         assert Axe().run(page).violations_count == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_admin_is_accessible(site, browser, staff, complaints, scheme):
+    context = browser.new_context(base_url=site, color_scheme=scheme)
+    visit = Visit(site, context, complaints)
+    visit.go("/accounts/login/")
+    visit.submit(login=staff, password=PASSWORD)
+    visit.page.wait_for_url(re.compile("/dashboard/"))
+    for path in STAFF_PAGES:
+        visit.go(path)
+        # unfold builds what moves after the page has loaded.
+        visit.page.wait_for_selector("#main[role=main]")
+        found = Axe().run(visit.page).response["violations"]
+        assert [(path, v["id"], v["nodes"][0]["target"]) for v in found] == []
+    context.close()
 
 
 def test_no_page_complained(complaints):
