@@ -29,11 +29,20 @@ def error_body(error: AppError) -> dict[str, Any]:
         "type": "error",
         "error": {
             "type": _TYPES.get(status, fallback),
-            "message": error.sentence,
+            "message": _sentence(error),
             "code": error.code,
         },
         "request_id": current_request_id.get(),
     }
+
+
+def _sentence(error: AppError) -> str:
+    """Return what the client reads. Some go by words: Claude Code then sums up."""
+    if error.code != "context_too_large":
+        return error.sentence
+    used, limit = error.details.get("used"), error.details.get("limit")
+    known = f": {used} tokens > {limit} maximum" if used and limit else ""
+    return f"prompt is too long{known}. {error.sentence}"
 
 
 class AnthropicErrors:

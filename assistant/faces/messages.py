@@ -180,6 +180,10 @@ def _parts(blocks: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         match block.get("type"), source.get("type"):
             case "text", _:
                 yield {"type": "text", "text": text_of(block.get("text"))}
+            case "tool_reference", _:
+                # What a client's own search for tools found; it sends them along.
+                name = text_of(block.get("tool_name"))
+                yield {"type": "text", "text": f"You can call {name} now."}
             case "document", "text":
                 yield {"type": "text", "text": text_of(source.get("data"))}
             case "image", _:

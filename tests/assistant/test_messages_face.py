@@ -1,6 +1,7 @@
 """/v1/messages: what Anthropic's clients send and expect, whoever answers."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -422,6 +423,34 @@ def test_images_and_documents_reach_another_vendor(
     file = {"type": "file", "file": {"filename": "document.pdf", "file_data": url}}
     text = {"type": "text", "text": "What are they?"}
     assert user["content"] == [image, image, file, text]
+
+
+def test_tools_that_a_client_found_are_named_to_another_vendor(
+    pro: Person, openai: FakeProvider
+) -> None:
+    found = [{"type": "tool_reference", "tool_name": "mcp__code__search"}]
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": found}
+
+    post(pro, messages=[{"role": "user", "content": [result]}])
+
+    (told,) = openai.chats[0].body["messages"]
+    assert (told["role"], told["tool_call_id"]) == ("tool", "c1")
+    assert "mcp__code__search" in told["content"]
+
+
+def test_a_prompt_too_long_is_told_in_the_words_that_clients_look_for(
+    pro: Person, openai: FakeProvider
+) -> None:
+    long = [{"role": "user", "content": "word " * 40_000}]
+
+    answered = post(pro, messages=long, max_tokens=99)
+
+    error = answered.json()["error"]
+    assert (answered.status_code, error["type"]) == (400, "invalid_request_error")
+    assert re.match(
+        r"prompt is too long: \d+ tokens > 16000 maximum\. ", error["message"]
+    )
+    assert openai.chats == []
 
 
 def test_a_workspace_adds_code_to_anthropics_own_body(
