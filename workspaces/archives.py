@@ -35,6 +35,7 @@ from workspaces.storage import (
     lock_workspace,
     megabytes,
     release_unused,
+    storage_room,
     store,
 )
 from workspaces.unpacking import Archive, Entry, Limits, open_archive
@@ -168,15 +169,15 @@ def _add(path: str, data: bytes, gathered: Gathered, tier: Tier) -> None:
     gathered.files[path] = FileFacts(sha, len(data), language_of(path, data))
     require_few_files(len(gathered.files), tier)
     if gathered.n_bytes > tier.max_storage_bytes:
+        room = storage_room(tier)
         raise StorageExceeded(
-            f"This archive holds more than the {megabytes(tier.max_storage_bytes)} "
-            f"that the tier '{tier.code}' stores.",
+            f"This archive holds more than your tier stores. {room.sentence}",
             policy="storage_bytes",
             scope="user",
             limit=tier.max_storage_bytes,
             used=gathered.n_bytes,
             resets_at=None,
-            alternatives=["Leave files out.", "Move to a larger tier."],
+            alternatives=["Leave files out.", *room.alternatives],
         )
 
 

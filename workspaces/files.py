@@ -28,6 +28,7 @@ from workspaces.models import (
     Workspace,
 )
 from workspaces.paths import normalise, shown
+from workspaces.roomier import room_of
 from workspaces.rules import Rules, ignore_text, is_ignore_file
 from workspaces.storage import (
     Spool,
@@ -143,15 +144,17 @@ def accepted_path(path: str) -> str:
 def require_short(path: str, n_bytes: int, tier: Tier) -> None:
     """Raise FileTooLarge when the tier takes no file of this size."""
     if n_bytes > tier.max_file_bytes:
+        room = room_of(
+            tier, lambda t: t.max_file_bytes, lambda n: f"{megabytes(n)} a file"
+        )
         raise FileTooLarge(
-            f"The file {shown(path)} has {megabytes(n_bytes)}; "
-            f"the tier '{tier.code}' takes {megabytes(tier.max_file_bytes)} a file.",
+            f"The file {shown(path)} has {megabytes(n_bytes)}. {room.sentence}",
             policy="file_bytes",
             scope="request",
             limit=tier.max_file_bytes,
             used=n_bytes,
             resets_at=None,
-            alternatives=["Split the file or leave it out.", "Move to a larger tier."],
+            alternatives=["Split the file or leave it out.", *room.alternatives],
         )
 
 

@@ -10,6 +10,7 @@ from aiassist.lib.clock import now
 from billing.models import Tier
 from workspaces.errors import TooManyFiles
 from workspaces.models import SourceFile, Workspace
+from workspaces.roomier import room_of
 
 _BATCH = 400
 
@@ -86,16 +87,30 @@ def require_few_files(n_files: int, tier: Tier) -> None:
     """Raise TooManyFiles when a workspace of the tier holds fewer."""
     limit = tier.max_files_per_workspace
     if n_files > limit:
-        raise TooManyFiles(
-            f"The tier '{tier.code}' holds {limit:,} files in a workspace; "
-            f"this would make {n_files:,}.",
-            policy="files",
-            scope="workspace",
-            limit=limit,
-            used=n_files,
-            resets_at=None,
-            alternatives=["Leave files out.", "Split the code over workspaces."],
-        )
+        raise too_many_files(tier, n_files)
+
+
+def too_many_files(tier: Tier, n_files: int | None) -> TooManyFiles:
+    """Return the refusal; None: nobody counted them all."""
+    room = room_of(
+        tier,
+        lambda t: t.max_files_per_workspace,
+        lambda n: f"{n:,} files in a workspace",
+        verb="holds",
+    )
+    counted = "more" if n_files is None else f"{n_files:,}"
+    return TooManyFiles(
+        f"{room.sentence} This would make {counted}.",
+        policy="files",
+        scope="workspace",
+        limit=tier.max_files_per_workspace,
+        used=n_files,
+        resets_at=None,
+        alternatives=[
+            *("Leave files out.", "Split the code over workspaces."),
+            *room.alternatives,
+        ],
+    )
 
 
 def recount(workspace: Workspace) -> None:

@@ -15,6 +15,7 @@ from workspaces.errors import WorkspaceLimit
 from workspaces.jobs import request_index
 from workspaces.leaving_out import reapply, rules_of, stored_ignore_files
 from workspaces.models import Tombstone, Workspace
+from workspaces.roomier import room_of
 from workspaces.rules import checked_patterns
 from workspaces.storage import (
     charged_bytes,
@@ -113,13 +114,15 @@ def clean_name(name: str) -> str:
 def _require_room(user: User, tier: Tier) -> None:
     used = Workspace.objects.for_user(user).count()
     if used >= tier.max_workspaces:
+        room = room_of(
+            tier, lambda t: t.max_workspaces, lambda n: f"{n} workspaces", verb="holds"
+        )
         raise WorkspaceLimit(
-            f"The tier '{tier.code}' holds {tier.max_workspaces} workspaces, "
-            "and all of them are in use. Delete one to make room.",
+            f"{room.sentence} All of yours are in use. Delete one to make room.",
             policy="workspaces",
             scope="user",
             limit=tier.max_workspaces,
             used=used,
             resets_at=None,
-            alternatives=["Delete a workspace.", "Move to a larger tier."],
+            alternatives=["Delete a workspace.", *room.alternatives],
         )

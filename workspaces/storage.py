@@ -26,6 +26,7 @@ from workspaces.models import (
     UserStorage,
     Workspace,
 )
+from workspaces.roomier import Room, room_of
 from workspaces.texts import objection
 
 _BATCH_ROWS = 400
@@ -112,19 +113,23 @@ def charge(storage: UserStorage, n_bytes: int, tier: Tier) -> None:
     """Add bytes to the user's account. Raises StorageExceeded."""
     limit = tier.max_storage_bytes
     if n_bytes and storage.n_bytes + n_bytes > limit:
+        room = storage_room(tier)
         raise StorageExceeded(
-            f"The tier '{tier.code}' stores {megabytes(limit)}; "
-            f"{megabytes(storage.n_bytes)} are in use and this adds "
+            f"{room.sentence} {megabytes(storage.n_bytes)} are in use and this adds "
             f"{megabytes(n_bytes)}. Delete files or workspaces to make room.",
             policy="storage_bytes",
             scope="user",
             limit=limit,
             used=storage.n_bytes,
             resets_at=None,
-            alternatives=["Delete files or workspaces.", "Move to a larger tier."],
+            alternatives=["Delete files or workspaces.", *room.alternatives],
         )
     storage.n_bytes += n_bytes
     storage.save(update_fields=["n_bytes"])
+
+
+def storage_room(tier: Tier) -> Room:
+    return room_of(tier, lambda t: t.max_storage_bytes, megabytes, verb="stores")
 
 
 def megabytes(n_bytes: int) -> str:

@@ -4,6 +4,7 @@ from rest_framework.request import Request
 
 from billing.models import Tier
 from workspaces.errors import ArchiveTooLarge
+from workspaces.roomier import room_of
 from workspaces.storage import megabytes
 
 # Multipart boundaries, and what an archive holds beside the files that we keep.
@@ -28,17 +29,16 @@ def require_upload_size(n_bytes: int, tier: Tier) -> None:
 
 def too_large_upload(n_bytes: int, tier: Tier) -> ArchiveTooLarge:
     """Return the refusal of a request that is too long for the tier."""
-    limit = largest_upload(tier)
+    room = room_of(tier, largest_upload, megabytes)
     return ArchiveTooLarge(
-        f"This upload has {megabytes(n_bytes)} or more; the tier '{tier.code}' takes "
-        f"{megabytes(limit)}. Leave out what is not source code, or send the files "
-        "with the sync endpoints.",
+        f"This upload has {megabytes(n_bytes)} or more. {room.sentence} Leave out what "
+        "is not source code, or send the files with the sync endpoints.",
         policy="upload_bytes",
         scope="request",
-        limit=limit,
+        limit=largest_upload(tier),
         used=n_bytes,
         resets_at=None,
-        alternatives=["Use the sync endpoints.", "Move to a larger tier."],
+        alternatives=["Use the sync endpoints.", *room.alternatives],
     )
 
 

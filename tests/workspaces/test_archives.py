@@ -202,7 +202,7 @@ def test_f1_too_many_bytes_are_refused_whole(with_one_file, queue):
     free_tier(max_storage_bytes=2 * MB)
     files = {f"{n}.py": sha256(b"%d" % n).hexdigest() * 10_000 for n in range(8)}
 
-    with pytest.raises(StorageExceeded, match="more than the 2.0 MB"):
+    with pytest.raises(StorageExceeded, match="'free' stores 2.0 MB, 'pro' 2,048.0 MB"):
         import_archive(workspace=with_one_file.workspace, file=zip_of(files))
     assert_nothing_changed(with_one_file, queue)
 

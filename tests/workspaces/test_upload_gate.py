@@ -71,7 +71,8 @@ def test_f1_two_gigabytes_on_the_free_tier_are_refused_by_their_length(wire, ali
     assert (status, body["code"]) == (413, "archive_too_large")
     assert "2,048.0 MB" in body["detail"]
     assert body["limit"] == 200 * MB + 16 * MB
-    assert body["alternatives"]
+    assert "The tier 'free' takes 216.0 MB, 'pro' 2,064.0 MB." in body["detail"]
+    assert body["alternatives"][-1] == "Move to the tier 'pro' (2,064.0 MB)."
 
 
 def test_a_browsers_session_is_known_to_the_gate(wire, alice):

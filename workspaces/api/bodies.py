@@ -9,7 +9,8 @@ from rest_framework.request import Request
 
 from aiassist.api.parsers import TextJSONParser
 from billing.models import Tier
-from workspaces.errors import TooManyFiles, UnsupportedEncoding
+from workspaces.errors import UnsupportedEncoding
+from workspaces.manifests import too_many_files
 
 _BYTES_PER_FILE = 200  # a path, its SHA-256 and what JSON adds
 
@@ -29,16 +30,7 @@ def manifest_body(request: Request, tier: Tier) -> Any:
     )
     data = request._request.read(limit + 1)
     if len(data) > limit:
-        raise TooManyFiles(
-            f"The tier '{tier.code}' holds {tier.max_files_per_workspace:,} files in a "
-            "workspace; this names more.",
-            policy="files",
-            scope="workspace",
-            limit=tier.max_files_per_workspace,
-            used=None,
-            resets_at=None,
-            alternatives=["Leave files out.", "Split the code over workspaces."],
-        )
+        raise too_many_files(tier, None)
     return TextJSONParser().parse(BytesIO(data))
 
 
