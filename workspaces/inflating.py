@@ -16,6 +16,7 @@ _PIECE = 256 * 1024  # most bytes that gzip gives out at once
 # A zstd block is 4 bytes at least and gives 128 KB at most, so that so many bytes
 # give 8 MB at once.
 _ZSTD_STEP = 256
+_MAX_MEMBERS = 100_000  # of one gzip file
 _MAX_WINDOW = 8 * 1024 * 1024  # RFC 8878 asks every decoder for as much
 _RATIO = 200  # inflated to compressed; source code reaches 4 to 20
 _RATIO_FROM_BYTES = 64 * 1024 * 1024
@@ -38,7 +39,7 @@ def inflater(encoding: str) -> Inflater | None:
         case "" | "identity":
             return None
         case "gzip" | "x-gzip":
-            return _Gzip()
+            return Gzip()
         case "zstd":
             return _Zstd()
     raise UnsupportedEncoding
@@ -87,16 +88,19 @@ class Ratio:
             )
 
 
-class _Gzip:
+class Gzip:
+    """Takes gzip off, of as many members as an honest file has."""
+
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
         self._started = False
+        self._n_members = 1
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         try:
             while data:
                 if self._member.eof:
-                    self._member = zlib.decompressobj(wbits=31)
+                    self._next_member()
                 self._started = True
                 piece = self._member.decompress(data, _PIECE)
                 data = self._member.unconsumed_tail or self._member.unused_data
@@ -104,6 +108,13 @@ class _Gzip:
                     yield piece
         except zlib.error as error:
             raise BadEncoding from error
+
+    def _next_member(self) -> None:
+        # A million empty ones are 20 MB and nothing.
+        self._n_members += 1
+        if self._n_members > _MAX_MEMBERS:
+            raise BadEncoding
+        self._member = zlib.decompressobj(wbits=31)
 
     def finish(self) -> None:
         if not (self._started and self._member.eof):

@@ -6,12 +6,10 @@ Sources: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT,
 https://www.bamsoftware.com/hacks/zipbomb/
 """
 
-import gzip
 import io
 import re
 import stat
 import struct
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,18 +17,29 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from billing.models import Tier
-from workspaces.errors import ArchiveTooLarge, BadArchive
+from workspaces.errors import ArchiveTooLarge, BadArchive, BadEncoding
+from workspaces.inflating import Gzip
 from workspaces.paths import shown
+from workspaces.roomier import Room, room_of
+from workspaces.tars import (
+    BadTar,
+    Kind,
+    Member,
+    Stream,
+    TarReader,
+    is_tar_header,
+)
 
 MB = 1024 * 1024
 _CHUNK = 64 * 1024
-# A tar header's own body (a long name, PAX records) is read whole by `tarfile`.
-_MAX_HEADER_BYTES = MB
+_SMALLER = ("Send fewer files.", "Use the sync endpoints.")
+# `zipfile` holds the whole directory in memory, names, extra fields and comments.
+_DIRECTORY_BYTES = MB
+_BYTES_PER_NAME = 200
 _RATIO = 200  # inflated to compressed; source code reaches 4 to 20
 _RATIO_FROM_BYTES = 64 * MB
 _TRUNCATED_OR_BROKEN = (
     zipfile.BadZipFile,
-    tarfile.TarError,
     zlib.error,
     EOFError,
     OSError,
@@ -38,7 +47,7 @@ _TRUNCATED_OR_BROKEN = (
     ValueError,  # unreadable numbers in headers, UnicodeDecodeError among them
     IndexError,
     OverflowError,
-    RuntimeError,  # a chain of PAX headers (RecursionError), odd zip features
+    RuntimeError,  # odd zip features
 )
 
 
@@ -49,6 +58,7 @@ class Limits:
     max_entries: int
     max_file_bytes: int
     max_inflated_bytes: int  # of everything that is read, kept or not
+    tier: Tier | None = None  # whose limits these are, for sentences
 
     @classmethod
     def of(cls, tier: Tier) -> "Limits":
@@ -56,31 +66,62 @@ class Limits:
             max_entries=min(4 * tier.max_files_per_workspace, 500_000),
             max_file_bytes=tier.max_file_bytes,
             max_inflated_bytes=2 * tier.max_storage_bytes + 1024 * MB,
+            tier=tier,
         )
+
+    def too_many_entries(self, what: str, used: int | None = None) -> ArchiveTooLarge:
+        """Return the refusal of an archive or a repository with more entries."""
+        room = self._room(lambda limits: limits.max_entries, lambda n: f"{n:,} of them")
+        return ArchiveTooLarge(
+            f"This {what} has more than {self.max_entries:,} entries.{room.sentence} "
+            "Leave out what is not source code.",
+            policy="archive_entries",
+            scope="request",
+            limit=self.max_entries,
+            used=used,
+            resets_at=None,
+            alternatives=[*_SMALLER, *room.alternatives],
+        )
+
+    def too_many_bytes(self, used: int) -> ArchiveTooLarge:
+        """Return the refusal of what is too large once it is unpacked."""
+        limit = self.max_inflated_bytes
+        room = self._room(
+            lambda limits: limits.max_inflated_bytes, lambda n: f"{n // MB:,} MB"
+        )
+        return ArchiveTooLarge(
+            f"Unpacked, this is larger than {limit // MB:,} MB.{room.sentence} "
+            "Leave out what is not source code.",
+            policy="archive_bytes",
+            scope="request",
+            limit=limit,
+            used=used,
+            resets_at=None,
+            alternatives=[*_SMALLER, *room.alternatives],
+        )
+
+    def _room(
+        self, limit_of: Callable[["Limits"], int], shown: Callable[[int], str]
+    ) -> Room:
+        if self.tier is None:
+            return Room("", [])
+        room = room_of(self.tier, lambda tier: limit_of(Limits.of(tier)), shown)
+        return Room(f" {room.sentence}", room.alternatives)
 
 
 @dataclass(slots=True)
 class Meter:
     """Counts inflated bytes and stops a bomb while it is being read."""
 
-    limit: int
+    limits: Limits
     compressed: int
     read: int = 0
 
     def add(self, n_bytes: int) -> None:
         """Raise ArchiveTooLarge past the limit or an absurd ratio."""
         self.read += n_bytes
-        if self.read > self.limit:
-            raise ArchiveTooLarge(
-                f"Unpacked, this archive is larger than {self.limit // MB:,} MB. "
-                "Leave out what is not source code.",
-                policy="archive_bytes",
-                scope="request",
-                limit=self.limit,
-                used=self.read,
-                resets_at=None,
-                alternatives=["Send fewer files.", "Use the sync endpoints."],
-            )
+        if self.read > self.limits.max_inflated_bytes:
+            raise self.limits.too_many_bytes(self.read)
         if self.read > _RATIO_FROM_BYTES and self.read > _RATIO * self.compressed:
             raise ArchiveTooLarge(
                 "This archive unpacks to more than "
@@ -128,36 +169,13 @@ def open_archive(file: IO[bytes], limits: Limits) -> Archive:
         return _Zip(file, size, limits)
     if head.startswith(b"\x1f\x8b"):
         return _Tar(file, size, limits, zipped=True)
-    if head[257:262] == b"ustar" or _is_old_tar(head):
+    if head[257:262] == b"ustar" or is_tar_header(head):
         return _Tar(file, size, limits, zipped=False)
     if not head:
         raise BadArchive("This archive is empty. Send a .zip, .tar or .tar.gz file.")
     raise BadArchive(
         "This is neither a .zip, a .tar nor a .tar.gz file. "
         "Pack the folder again in one of these formats."
-    )
-
-
-def _is_old_tar(head: bytes) -> bool:
-    """Recognise a tar from before `ustar` by its header's checksum."""
-    if len(head) < 512:
-        return False
-    try:
-        claimed = int(head[148:156].rstrip(b"\x00 ").lstrip() or b"x", 8)
-    except ValueError:
-        return False
-    return claimed == sum(head[:148]) + 8 * 32 + sum(head[156:512])
-
-
-def _too_many(limit: int) -> ArchiveTooLarge:
-    return ArchiveTooLarge(
-        f"This archive has more than {limit:,} entries.",
-        policy="archive_entries",
-        scope="request",
-        limit=limit,
-        used=None,
-        resets_at=None,
-        alternatives=["Send fewer files.", "Use the sync endpoints."],
     )
 
 
@@ -168,9 +186,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 class _Zip:
     def __init__(self, file: IO[bytes], size: int, limits: Limits) -> None:
         self._limits = limits
-        self._meter = Meter(limits.max_inflated_bytes, size)
+        self._meter = Meter(limits, size)
         # `zipfile` holds the whole directory in memory, so it is counted before.
-        _require_few_entries(file, size, limits.max_entries)
+        _require_few_entries(file, size, limits)
         try:
             self._zip = zipfile.ZipFile(file)
         except _TRUNCATED_OR_BROKEN as error:
@@ -212,26 +230,30 @@ def _zip_objection(info: zipfile.ZipInfo) -> str:
     if info.compress_type not in (
         zipfile.ZIP_STORED,
         zipfile.ZIP_DEFLATED,
-        zipfile.ZIP_BZIP2,  # not LZMA: its headers may ask for 4 GB of memory
+        # Not LZMA, whose headers may ask for 4 GB of memory, nor BZIP2, of which
+        # `zipfile` inflates 4 KB at once, to 600 MB.
     ):
         return "is compressed in a way that we cannot read"
     return ""
 
 
-def _require_few_entries(file: IO[bytes], size: int, limit: int) -> None:
-    """Walk the central directory without keeping it, at most `limit` entries.
+def _require_few_entries(file: IO[bytes], size: int, limits: Limits) -> None:
+    """Walk the central directory without keeping it, as far as the limit goes.
 
     The number in the end record is not believed; the signatures are counted.
     """
-    start = _directory_start(file, size)
+    start, length = _directory(file, size)
     file.seek(start)
-    for _ in range(limit + 1):
+    for _ in range(limits.max_entries + 1):
         header = file.read(46)
         if len(header) < 46 or header[:4] != b"PK\x01\x02":
-            file.seek(0)
-            return
+            break
         file.seek(sum(struct.unpack("<HHH", header[28:34])), io.SEEK_CUR)
-    raise _too_many(limit)
+    else:
+        raise limits.too_many_entries("archive")
+    if length > _DIRECTORY_BYTES + _BYTES_PER_NAME * limits.max_entries:
+        raise BadArchive("The names in this zip file are of absurd size.")
+    file.seek(0)
 
 
 _BAD_DIRECTORY = (
@@ -240,8 +262,8 @@ _BAD_DIRECTORY = (
 )
 
 
-def _directory_start(file: IO[bytes], size: int) -> int:
-    """Return where the central directory starts, as `zipfile` finds it.
+def _directory(file: IO[bytes], size: int) -> tuple[int, int]:
+    """Return the central directory's place and length, as `zipfile` finds it.
 
     Raises BadArchive when there is no end record within the last 64 KB.
     """
@@ -268,7 +290,7 @@ def _directory_start(file: IO[bytes], size: int) -> int:
         (length,) = struct.unpack("<Q", record[40:48])
     if length > directory_end:
         raise BadArchive(_BAD_DIRECTORY)
-    return int(directory_end - length)
+    return int(directory_end - length), int(length)
 
 
 class _Tar:
@@ -282,93 +304,77 @@ class _Tar:
 
     def entries(self) -> Iterator[Entry]:
         self._file.seek(0)
-        meter = Meter(self._limits.max_inflated_bytes, self._size)
-        plain = gzip.GzipFile(fileobj=self._file) if self._zipped else self._file
-        stream = _Forward(plain, meter)
+        plain: Stream = _Gunzipped(self._file) if self._zipped else self._file
+        tar = TarReader(_Counted(plain, Meter(self._limits, self._size)))
         try:
-            with tarfile.open(fileobj=stream, mode="r:") as tar:
-                yield from self._walk(tar)
-        except _TRUNCATED_OR_BROKEN as error:
+            for count, member in enumerate(tar.members(), 1):
+                if count > self._limits.max_entries:
+                    raise self._limits.too_many_entries("archive")
+                self.holds_tracked_files = bool(_COMMIT.fullmatch(tar.comment))
+                if member.kind is not Kind.FOLDER:
+                    yield self._entry(tar, member)
+        except (BadTar, BadEncoding) as error:
             raise BadArchive(
-                "This archive is damaged or cut off. Pack it again."
+                str(error)
+                if isinstance(error, BadTar) and error.args
+                else "This archive is damaged or cut off. Pack it again."
             ) from error
 
-    def _walk(self, tar: tarfile.TarFile) -> Iterator[Entry]:
-        count = 0
-        while (member := tar.next()) is not None:
-            # `tarfile` remembers each member for ever; a million of them are 1 GB.
-            tar.members = []  # type: ignore[attr-defined]
-            count += 1
-            if count > self._limits.max_entries:
-                raise _too_many(self._limits.max_entries)
-            if count == 1:
-                comment = str(tar.pax_headers.get("comment", ""))
-                self.holds_tracked_files = bool(_COMMIT.fullmatch(comment))
-            if member.isdir():
-                continue
-            yield Entry(
-                member.name,
-                member.size,
-                _tar_objection(member),
-                lambda member=member: self._read(tar, member),  # type: ignore[misc]
-            )
-
-    def _read(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
-        try:
-            content = tar.extractfile(member)
-            if content is None:
-                return None
-            with content:
+    def _entry(self, tar: TarReader, member: Member) -> Entry:
+        def read() -> bytes | None:
+            try:
                 # The stream below counts the bytes already.
-                return _read_bounded(content, self._limits.max_file_bytes, _uncounted)
-        except _TRUNCATED_OR_BROKEN as error:
-            raise BadArchive(
-                f"This archive is damaged at {shown(member.name)}. Pack it again."
-            ) from error
+                return _read_bounded(tar, self._limits.max_file_bytes, _uncounted)
+            except (BadTar, BadEncoding) as error:
+                raise BadArchive(
+                    f"This archive is damaged at {shown(member.name)}. Pack it again."
+                ) from error
+
+        return Entry(member.name, member.n_bytes, _OBJECTIONS[member.kind], read)
 
 
-def _tar_objection(member: tarfile.TarInfo) -> str:
-    if member.issym() or member.islnk():
-        return "is a link"
-    if member.issparse():
-        return "is a sparse file"
-    if not member.isreg():
-        return "is a device or a pipe"
-    return ""
+_OBJECTIONS = {
+    Kind.FILE: "",
+    Kind.LINK: "is a link",
+    Kind.SPARSE: "is a sparse file",
+    Kind.SPECIAL: "is a device or a pipe",
+}
 
 
-class _Forward(io.RawIOBase):
-    """An inflating stream that only goes forward and reads in small pieces."""
+class _Counted:
+    """A stream whose bytes a meter counts."""
 
-    def __init__(self, plain: IO[bytes] | gzip.GzipFile, meter: Meter) -> None:
-        self._plain = plain
-        self._meter = meter
-        self._position = 0
+    def __init__(self, plain: Stream, meter: Meter) -> None:
+        self._plain, self._meter = plain, meter
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > _MAX_HEADER_BYTES:
-            raise BadArchive("This archive has a header of absurd size.")
+    def read(self, size: int, /) -> bytes:
         data = self._plain.read(size)
-        self._position += len(data)
         self._meter.add(len(data))
         return data
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence != io.SEEK_SET or offset < self._position:
-            raise BadArchive("This archive cannot be read in order.")
-        while self._position < offset:
-            if not self.read(min(_CHUNK, offset - self._position)):
-                raise EOFError
-        return self._position
+
+class _Gunzipped:
+    """What a gzip file holds, forwards. Raises BadEncoding."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._gzip = Gzip()
+        self._pieces: Iterator[bytes] = iter(())
+        self._held, self._at = b"", 0
+
+    def read(self, size: int, /) -> bytes:
+        while self._at == len(self._held):
+            piece = next(self._pieces, None)
+            if piece is not None:
+                self._held, self._at = piece, 0
+            elif data := self._file.read(_CHUNK):
+                self._pieces = self._gzip.feed(data)
+            else:
+                self._gzip.finish()
+                return b""
+        data = self._held[self._at : self._at + size]
+        self._at += len(data)
+        return data
 
 
 def _uncounted(n_bytes: int) -> None:
@@ -376,7 +382,7 @@ def _uncounted(n_bytes: int) -> None:
 
 
 def _read_bounded(
-    stream: IO[bytes], limit: int, count: Callable[[int], None]
+    stream: Stream, limit: int, count: Callable[[int], None]
 ) -> bytes | None:
     """Return at most `limit` bytes, None when there are more."""
     pieces: list[bytes] = []

@@ -316,7 +316,7 @@ def test_f1_a_repository_beyond_the_tiers_storage_stops(alice, host, queue):
 
     job = imported(alice, host)
 
-    assert (job.state, "more than the 0.0 MB" in job.error) == ("failed", True)
+    assert (job.state, "'free' stores 0.0 MB, 'pro'" in job.error) == ("failed", True)
 
 
 def test_a_cancelled_import_stops_at_once_and_changes_nothing(

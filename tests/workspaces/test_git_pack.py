@@ -152,7 +152,7 @@ def test_f1_deltas_that_grow_from_nothing_stop():
 def test_f1_more_objects_than_files_are_allowed_are_not_read():
     objects, commit = simple()
 
-    with pytest.raises(ArchiveTooLarge, match="more than 2,000 files"):
+    with pytest.raises(ArchiveTooLarge, match="more than 2,000 entries"):
         files_of(packed(objects, count=10_000_000), commit)
 
 

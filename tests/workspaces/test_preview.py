@@ -48,7 +48,7 @@ def really(files, kept):
     return n_chunks
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_the_estimate_of_our_own_sources_is_within_a_tenth(alice, queue, seed):
     files = own_sources()
     chance = random.Random(seed)

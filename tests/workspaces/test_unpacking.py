@@ -2,9 +2,11 @@
 
 import io
 import stat
+import struct
 import tarfile
 import time
 import tracemalloc
+import zipfile
 
 import pytest
 
@@ -192,3 +194,57 @@ def test_random_damage_never_escapes_as_a_crash():
                 contents(io.BytesIO(bytes(damaged)))
             except (BadArchive, ArchiveTooLarge):
                 continue
+
+
+def test_f1_a_zip_method_that_inflates_without_bounds_is_left_alone():
+    """`zipfile` hands 4 KB of bzip2 to the decoder at once: 600 MB from 3 KB."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("a.py", bytes(20 * MB))
+    packed.seek(0)
+
+    assert "compressed in a way" in contents(packed)["a.py"]
+
+
+def test_f1_a_zip_whose_names_are_megabytes_is_refused():
+    name, extra, comment = b"a" * 60_000, b"x" * 60_000, b"c" * 60_000
+    sizes = (len(name), len(extra), len(comment))
+    entry = struct.pack(
+        "<4sHHHHHHLLLHHHHHLL",
+        b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, *sizes, 0, 0, 0, 0,
+    )  # fmt: skip
+    directory = (entry + name + extra + comment) * 20
+    end = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, 20, 20, len(directory), 4, 0)
+
+    with pytest.raises(BadArchive, match="names in this zip"):
+        contents(io.BytesIO(b"PK\x03\x04" + directory + end))
+
+
+@pytest.mark.parametrize("damage", ["signature", "length", "cut"])
+def test_f5_a_large_zips_directory_may_lie_too(damage):
+    """ZIP64: another end record, before the one that every zip has."""
+    whole = zip_of({"a.py": b"x = 1\n"}).getvalue()
+    start = whole.rindex(b"PK\x01\x02")
+    end = whole.rindex(b"PK\x05\x06")
+    record = struct.pack(
+        "<4sQHHLLQQQQ",
+        *(b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1),
+        *(end - start, start),
+    )
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, end, 1)
+    large = whole[:end] + record + locator + whole[end:]
+    assert contents(io.BytesIO(large)) == {"a.py": b"x = 1\n"}
+
+    lying = {
+        "signature": large.replace(b"PK\x06\x06", b"PK\x06\x09"),
+        "length": large.replace(record[40:48], b"\xff" * 8),
+        "cut": b"PK\x03\x04" + locator + whole[end:],
+    }[damage]
+    with pytest.raises(BadArchive, match="directory"):
+        contents(io.BytesIO(lying))
+
+
+def test_an_archives_folders_are_no_files():
+    packed = zip_of({"src/": b"", "src/a.py": b"x"})
+
+    assert contents(packed) == {"src/a.py": b"x"}

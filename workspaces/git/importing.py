@@ -27,7 +27,7 @@ from aiassist.lib.vault import SealBroken
 from billing.models import Tier
 from billing.selectors import tier_of
 from workspaces.archives import gather, keep
-from workspaces.git.errors import GitRefused
+from workspaces.git.errors import GitRefused, RepositoryTooLarge
 from workspaces.git.pack import CommitFiles, Pack
 from workspaces.git.sources import (
     TASK,
@@ -46,7 +46,7 @@ from workspaces.models import (
     PushDelivery,
     Workspace,
 )
-from workspaces.storage import Spool, lock_workspace
+from workspaces.storage import Spool, lock_workspace, storage_room
 from workspaces.unpacking import Archive, Entry, Limits
 
 logger = logging.getLogger(__name__)
@@ -189,7 +189,23 @@ def _fetch(turn: _Turn, file: IO[bytes]) -> Fetched:
             turn.renew()
     finally:
         fetching.stop()
-    return fetching.result()
+    try:
+        return fetching.result()
+    except RepositoryTooLarge:
+        raise _too_large(turn.tier) from None
+
+
+def _too_large(tier: Tier) -> RepositoryTooLarge:
+    room = storage_room(tier)
+    return RepositoryTooLarge(
+        f"This repository is larger than your tier stores. {room.sentence}",
+        policy="repository_bytes",
+        scope="request",
+        limit=tier.max_storage_bytes,
+        used=None,
+        resets_at=None,
+        alternatives=["Upload a part of it as an archive.", *room.alternatives],
+    )
 
 
 class _Fetching:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from hashlib import sha1
 from typing import IO
 
-from workspaces.errors import ArchiveTooLarge
 from workspaces.git.errors import BadPack
 from workspaces.unpacking import Entry, Limits, Meter
 
@@ -44,7 +43,7 @@ class Pack:
     def __init__(self, file: IO[bytes], size: int, limits: Limits) -> None:
         """Index the file. Raises BadPack, ArchiveTooLarge."""
         self._file, self._size, self._limits = file, size, limits
-        self._meter = Meter(limits.max_inflated_bytes, size)
+        self._meter = Meter(limits, size)
         self._largest = max(limits.max_file_bytes, _MAX_STRUCTURE_BYTES)
         self._records: dict[int, _Record] = {}
         self._by_id: dict[bytes, int] = {}
@@ -83,15 +82,7 @@ class Pack:
             raise BadPack
         # Beside the files there are folders and a commit.
         if count > 2 * self._limits.max_entries + 1000:
-            raise ArchiveTooLarge(
-                f"This repository has more than {self._limits.max_entries:,} files.",
-                policy="archive_entries",
-                scope="request",
-                limit=self._limits.max_entries,
-                used=count,
-                resets_at=None,
-                alternatives=["Upload a part of it as an archive."],
-            )
+            raise self._limits.too_many_entries("repository", count)
         reader = _Reader(self._file, 12)
         for _ in range(count):
             offset = reader.position
@@ -356,16 +347,7 @@ class CommitFiles:
             # A tree that names itself many times over is small and never ends.
             count += 1
             if count > self._limits.max_entries:
-                raise ArchiveTooLarge(
-                    f"This repository has more than {self._limits.max_entries:,} "
-                    "entries.",
-                    policy="archive_entries",
-                    scope="request",
-                    limit=self._limits.max_entries,
-                    used=None,
-                    resets_at=None,
-                    alternatives=["Upload a part of it as an archive."],
-                )
+                raise self._limits.too_many_entries("repository")
             path = folder + name.decode("utf-8", "surrogateescape")
             if mode == "40000":
                 if len(waiting) >= _MAX_FOLDERS:

@@ -27,7 +27,6 @@ from workspaces.git.errors import (
     RepositoryTooLarge,
 )
 from workspaces.paths import shown
-from workspaces.storage import megabytes
 
 MAX_URL_CHARS = 500
 _MAX_REFS_BYTES = 32 * 1024 * 1024
@@ -147,10 +146,10 @@ async def fetch_pack(
                 async for piece in _pack_of(lines):
                     written += len(piece)
                     if written > max_bytes:
-                        raise _too_large(max_bytes)
+                        raise RepositoryTooLarge
                     into.write(piece)
     except AnswerTooLarge:
-        raise _too_large(max_bytes) from None
+        raise RepositoryTooLarge from None
     return Fetched(wanted, branch)
 
 
@@ -331,15 +330,3 @@ def _usual_username(url: str) -> str:
     if host.endswith("bitbucket.org"):
         return "x-token-auth"
     return "oauth2" if "gitlab" in host else "x-access-token"
-
-
-def _too_large(limit: int) -> RepositoryTooLarge:
-    return RepositoryTooLarge(
-        f"This repository has more than the {megabytes(limit)} that your tier takes.",
-        policy="repository_bytes",
-        scope="request",
-        limit=limit,
-        used=None,
-        resets_at=None,
-        alternatives=["Upload a part of it as an archive.", "Move to a larger tier."],
-    )
