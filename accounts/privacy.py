@@ -21,7 +21,11 @@ classify(
         "last_login",
         "deleted_at",
     ),
-    withheld={"password": "secret", "epoch": "internal"},
+    withheld={
+        "password": "secret",
+        "epoch": "internal",
+        "has_provider_keys": "internal",
+    },
     retention=_WITH_THE_ACCOUNT,
     erase="delete",
 )

@@ -5,16 +5,20 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
+from accounts.models import User
 from aiassist.lib.db import in_background, in_db
 from assistant.errors import UnknownModel
-from assistant.models import AIModel, Upstream
+from assistant.models import AIModel, ProviderKey, Upstream
 from assistant.places import Place
 from assistant.providers import EMBEDDERS, PROVIDERS
 from assistant.providers.embedding import LOCAL, LOCAL_MODEL
+from assistant.providers.listing import makes_vectors
+from assistant.providers.vendors import VENDORS
 from billing.gates import require_provider
 from billing.models import Tier
 from billing.prices import cost_usd_micros
@@ -144,9 +148,49 @@ async def _read_rows(known: _Known) -> None:
     known.until = asked_at + settings.CATALOGUE_CACHE_SECONDS
 
 
-async def offers_for(tier: Tier) -> list[Offer]:
-    """Return the models that the tier may use, in the order of a default choice."""
-    return allowed(await in_db(all_offers, await live_models()), tier)
+async def offers_for(tier: Tier, user: User) -> list[Offer]:
+    """Return the models that the user may use, in the order of a default choice."""
+    live = await live_models()
+    return allowed(await in_db(lambda: offers_of(user, tier, live)), tier)
+
+
+def offers_of(user: User, tier: Tier, live: Live) -> list[Offer]:
+    """Return what the user can ask now, by their own keys where they have any."""
+    offers = all_offers(live)
+    if not (tier.own_provider_keys and user.has_provider_keys):
+        return offers
+    keys = {row.provider: row for row in ProviderKey.objects.for_user(user)}
+    entered = entered_offers()
+    return [
+        offer
+        for name in PROVIDERS
+        for offer in (
+            _by_own_key(keys[name], entered)
+            if name in keys
+            else [offer for offer in offers if offer.provider == name]
+        )
+    ]
+
+
+def _by_own_key(key: ProviderKey, entered: Iterable[Offer]) -> Iterator[Offer]:
+    """Yield the models that a user's key opens.
+
+    Of a vendor's own the catalogue knows; elsewhere is what the address listed.
+    """
+    known = [
+        offer
+        for offer in entered
+        if offer.provider == key.provider and EMBEDDINGS not in offer.features
+    ]
+    place = Place(key.base_url, "user", key.sealed_key)
+    own: dict[str, Any] = {"place": place, "own_key": True, "lanes": ()}
+    if key.base_url == VENDORS[key.provider]:
+        yield from (replace(offer, **own) for offer in known)
+        return
+    windows = {offer.upstream_name: offer.context_window for offer in known}
+    for name in key.listed:
+        if not makes_vectors(name):
+            yield Offer(key.provider, name, name, windows.get(name), **own)
 
 
 def all_offers(live: Live) -> list[Offer]:
@@ -243,7 +287,8 @@ def find_offer(offers: Sequence[Offer], name: str) -> Offer:
 
 def allowed(offers: Sequence[Offer], tier: Tier) -> list[Offer]:
     """Return those of the tier's providers; what runs in here is everybody's."""
-    return [o for o in offers if o.provider in (*tier.providers, EXTRACTIVE, LOCAL)]
+    mine = (*tier.providers, EXTRACTIVE, LOCAL)
+    return [o for o in offers if o.own_key or o.provider in mine]
 
 
 def candidates(

@@ -32,6 +32,17 @@ classify(
     erase="delete",
 )
 classify(
+    "assistant.ProviderKey",
+    owner="user",
+    export=(
+        *("id", "user", "provider", "base_url", "hint", "listed"),
+        *("created_at", "replaced_at", "tried_at"),
+    ),
+    withheld={"sealed_key": "secret"},
+    retention="Until the key or the account is deleted.",
+    erase="delete",
+)
+classify(
     "assistant.Upstream",
     owner="",
     withheld={

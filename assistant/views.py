@@ -15,11 +15,12 @@ from django.views.decorators.http import (
     require_safe,
 )
 
+from accounts.models import User
 from accounts.web import session_principal, signed_in
 from aiassist.lib.errors import AppError, LimitRefused
 from aiassist.lib.markdown import Cite, render_message
 from assistant.api.base import collected
-from assistant.catalogue import Offer, all_offers, allowed, live_models
+from assistant.catalogue import Offer, allowed, live_models, offers_of
 from assistant.conversations import (
     delete_conversation,
     get_conversation,
@@ -162,7 +163,7 @@ def _page(request: HttpRequest, found: Conversation | None) -> HttpResponse:
         "workspaces": workspaces,
         "workspace_id": chosen,
         "ALL_WORKSPACES": ALL_WORKSPACES,
-        "choices": _choices(tier_of(user)),
+        "choices": _choices(user, tier_of(user)),
     }
     return render(request, "chat/chat.html", context)
 
@@ -172,9 +173,9 @@ def _latest(request: HttpRequest) -> list[Conversation]:
     return list(mine.order_by("-updated_at")[:CONVERSATIONS_SHOWN])
 
 
-def _choices(tier: Tier) -> list[Choice]:
+def _choices(user: User, tier: Tier) -> list[Choice]:
     """Return the models of the picker, those of other tiers after the user's own."""
-    offers = all_offers(async_to_sync(live_models)())
+    offers = offers_of(user, tier, async_to_sync(live_models)())
     mine = allowed(offers, tier)
     others = [offer for offer in offers if offer not in mine]
     return [Choice(offer, "") for offer in mine] + [

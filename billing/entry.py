@@ -54,7 +54,7 @@ Headers = Iterable[tuple[bytes, bytes]]  # as in an ASGI scope: names in lower c
 class Entered:
     """Who calls, and the call that they may make. Both are shared: do not change them.
 
-    Of `principal.user` only id, epoch and is_active are loaded.
+    Of `principal.user` only id, epoch, is_active and has_provider_keys are loaded.
     """
 
     principal: Principal
@@ -250,7 +250,11 @@ def _body_of(principal: Principal, tier: Tier) -> str:
     """Return what a process needs to make both again: ids and numbers, no address."""
     return json.dumps(
         {
-            "user": [principal.user_id, principal.user.epoch],
+            "user": [
+                principal.user_id,
+                principal.user.has_provider_keys,
+                principal.user.epoch,
+            ],
             "kind": principal.kind,
             "key_id": principal.key_id,
             "session_id": principal.session_id,
@@ -264,8 +268,12 @@ def _body_of(principal: Principal, tier: Tier) -> str:
 def _belongings(body: str) -> tuple[Principal, Tier]:
     """Return the principal and tier of a cached body; equal bodies share them."""
     kept = json.loads(body)
-    user_id, epoch = kept["user"]
-    user = User.from_db("default", ("id", "epoch", "is_active"), (user_id, epoch, True))
+    # Django wants them in the order of the model's columns.
+    user = User.from_db(
+        "default",
+        ("id", "has_provider_keys", "epoch", "is_active"),
+        (*kept["user"], True),
+    )
     principal = Principal(
         user=user,
         kind=kept["kind"],

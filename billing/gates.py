@@ -56,6 +56,23 @@ def require_provider(tier: Tier, provider: str) -> None:
     )
 
 
+def require_own_provider_keys(tier: Tier) -> None:
+    """Raise FeatureNotInTier, naming the smallest tier whose users may bring keys."""
+    if tier.own_provider_keys:
+        return
+    better = next((t for t in tiers_by_rank() if t.own_provider_keys), None)
+    raise FeatureNotInTier(
+        f"Your tier '{tier.code}' does not include provider keys of your own"
+        + (f"; the tier '{better.code}' does." if better else "."),
+        policy="own_provider_keys",
+        scope="user",
+        limit=False,
+        used=True,
+        resets_at=None,
+        alternatives=_alternatives(better, ""),
+    )
+
+
 def require_file_size(tier: Tier, n_bytes: int) -> None:
     """Raise TooLarge, naming the smallest tier that takes a file of this size."""
     if n_bytes <= tier.max_file_bytes:

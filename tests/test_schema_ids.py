@@ -36,7 +36,7 @@ IDS = {
         name: name
         for name in (
             *("workspace_id", "path", "sync_id", "job_id", "key_id"),
-            *("session_id", "conversation_id"),
+            *("session_id", "conversation_id", "provider_key_id"),
         )
     },
 }
@@ -57,6 +57,7 @@ PLAIN = {
     *("requests", "file_bytes", "files", "file", "delete_missing"),
     *("include", "exclude", "use_gitignore", "ignore_files", "size", "head"),
     *("lines", "sha256", "url", "ref", "username", "every_hours"),
+    *("key", "base_url"),  # of somebody else's server
     "hook_id",  # a code host's; its signature is the credential
 }
 # Not ids there, although they are called so elsewhere.

@@ -64,6 +64,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     preferences = models.JSONField(default=dict, blank=True)
     requests_total = models.BigIntegerField(default=0)  # metered calls, ever
     tokens_total = models.BigIntegerField(default=0)  # in and out, ever
+    # Of their own, for language model providers: so that no call has to look.
+    has_provider_keys = models.BooleanField(default=False, editable=False)
     # Bumped on disable, delete, password, second factor and tier change: ends
     # access tokens, sessions and open streams.
     epoch = models.PositiveIntegerField(default=0)

@@ -75,7 +75,8 @@ class V1CountTokensView(WireView):
     )
     async def post(self, request: Request) -> Response:
         wanted = MessagesFace().read_prompt(body_of(request.data), {})
-        offers = await offers_for(await in_db(tier_of, self.principal.user))
+        user = self.principal.user
+        offers = await offers_for(await in_db(tier_of, user), user)
         find_offer(offers, wanted.model)
         n_tokens = fixed_tokens(wanted.prompt, wanted.options.tools)
         return Response({"input_tokens": n_tokens})

@@ -55,7 +55,8 @@ class TabbyHealthView(TabbyView):
     )
     async def get(self, request: Request) -> Response:
         """Say who would answer; of the machine nothing is told."""
-        offers = await offers_for(await in_db(tier_of, self.principal.user))
+        user = self.principal.user
+        offers = await offers_for(await in_db(tier_of, user), user)
         codes = [o.id for o in offers if o.serves("inline_completion")]
         unknown = ("build_date", "build_timestamp", "git_sha")
         return Response(

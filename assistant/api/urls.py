@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from assistant.api import views
+from assistant.api import provider_keys, views
 
 urlpatterns = [
     path("assistant/query", views.QueryView.as_view(), name="assistant-query"),
@@ -20,5 +20,20 @@ urlpatterns = [
         "assistant/conversations/<str:conversation_id>",
         views.ConversationView.as_view(),
         name="assistant-conversation",
+    ),
+    path(
+        "provider-keys",
+        provider_keys.ProviderKeysView.as_view(),
+        name="provider-keys",
+    ),
+    path(
+        "provider-keys/<str:provider_key_id>",
+        provider_keys.ProviderKeyView.as_view(),
+        name="provider-key",
+    ),
+    path(
+        "provider-keys/<str:provider_key_id>/test",
+        provider_keys.ProviderKeyTestView.as_view(),
+        name="provider-key-test",
     ),
 ]

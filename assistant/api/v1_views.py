@@ -63,7 +63,7 @@ class V1ModelsView(WireView):
     )
     async def get(self, request: Request) -> Response:
         tier = await in_db(tier_of, self.principal.user)
-        offers = await offers_for(tier)
+        offers = await offers_for(tier, self.principal.user)
         data = [_model_body(offer, tier) for offer in offers]
         return Response(
             {
@@ -88,7 +88,7 @@ class V1ModelView(WireView):
     )
     async def get(self, request: Request, model_id: str) -> Response:
         tier = await in_db(tier_of, self.principal.user)
-        offers = await offers_for(tier)
+        offers = await offers_for(tier, self.principal.user)
         found = find_offer(offers, model_id)
         return Response(_model_body(found, tier))
 

@@ -218,7 +218,7 @@ class ModelsView(AsyncView):
     )
     async def get(self, request: Request) -> Response:
         tier = await in_db(tier_of, self.principal.user)
-        offers = await offers_for(tier)
+        offers = await offers_for(tier, self.principal.user)
         rows = [_model_row(offer, tier) for offer in offers]
         for index, row in enumerate(rows):
             row["default"] = index == 0

@@ -10,13 +10,13 @@ from assistant.catalogue import (
     EXTRACTIVE,
     Live,
     Offer,
-    all_offers,
     candidates,
     choose,
     in_order,
     known_rows,
     live_models,
     offers_from,
+    offers_of,
 )
 from assistant.conversations import ask_in, get_conversation, history_of
 from assistant.errors import UnsupportedParameter
@@ -156,6 +156,8 @@ async def plan_in_loop(ask: Ask, tier: Tier) -> Plan | None:
     """
     if ask.workspace_id or ask.conversation_id or ask.keeps:
         return None
+    if ask.principal.user.has_provider_keys:  # which the database holds
+        return None
     everything = offers_from(await known_rows(), await live_models())
     chosen = choose(everything, tier, wanted=ask.model, feature=ask.feature)
     if chosen is None:
@@ -181,7 +183,7 @@ def _judge(ask: Ask, live: Live, tier: Tier | None) -> Plan:
         prompt = chat(prompt.final[-1].content, history_of(conversation))
     remembered = conversation.workspace_id if conversation else ""
     everywhere = (ask.workspace_id or remembered) == ALL_WORKSPACES
-    everything = all_offers(live)
+    everything = offers_of(user, tier, live)
     offers = _offers(ask, tier, everything)
     workspace = None if everywhere else _workspace(ask, remembered)
     return _plan(

@@ -92,7 +92,7 @@ def _git(*arguments: str) -> str:
 @contextmanager
 def git_server(root: Path) -> Iterator[GitServer]:
     """Serve the folder's repositories until the block ends."""
-    certificate, key = _certificate(root)
+    certificate, key = certificate_in(root)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             return  # whoever asked has gone
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def certificate_in(folder: Path) -> tuple[Path, Path]:
     """A certificate for the loopback that is its own authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

@@ -4,7 +4,7 @@ from hashlib import sha256
 
 from accounts import tokens
 from aiassist.lib.clock import now
-from assistant.models import Conversation
+from assistant.models import Conversation, ProviderKey
 from tests.factories import PASSWORD
 from tests.support.openapi import A_FILE
 from tests.support.people import Person
@@ -29,6 +29,12 @@ def holdings_of(person: Person) -> dict[str, str]:
         workspace=workspace, url="https://github.com/encode/httpx", wanted_at=now()
     )
     refresh = tokens.sign_in(person.user).refresh
+    provider_key = ProviderKey.objects.create(
+        user=person.user,
+        provider="google",
+        base_url="https://127.0.0.1:9",  # where no key can go
+        sealed_key="v1.sealed.elsewhere",
+    )
     conversation = Conversation.objects.create(user=person.user, title="kept")
     return {
         "workspace_id": workspace.pk,
@@ -39,6 +45,7 @@ def holdings_of(person: Person) -> dict[str, str]:
         "session_id": person.user.token_families.get().pk,
         "conversation_id": conversation.pk,
         "hook_id": source.hook_id,
+        "provider_key_id": provider_key.pk,
         "model_id": "extractive",
         "email": person.user.email,
         "password": PASSWORD,

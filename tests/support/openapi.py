@@ -38,6 +38,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "PATCH /api/v1/keys/{key_id}": {"name": "mine"},
     "POST /api/v1/limits/check": {"feature": "search"},
     "PATCH /api/v1/me": {"full_name": "Mine"},
+    "POST /api/v1/provider-keys": {"provider": "openai", "key": "sk-one-of-mine"},
+    "PUT /api/v1/provider-keys/{provider_key_id}": {
+        "key": "sk-one-of-mine",
+        "base_url": "https://models.example.com/v1",
+    },
     "POST /api/v1/workspaces": {"name": "mine"},
     "PATCH /api/v1/workspaces/{workspace_id}": {"name": "mine"},
     "POST /api/v1/workspaces/{workspace_id}/import": {
