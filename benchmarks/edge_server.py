@@ -8,9 +8,11 @@ Source: https://api.qdrant.tech/api-reference
 """
 
 import json
+import os
 import shutil
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,12 +21,15 @@ from urllib.parse import urlsplit
 
 import qdrant_edge as edge
 
+# Vectors are scanned as int8; a server builds a graph besides, and is quicker.
+_NO_GRAPH = edge.HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10**9)
 _DONE = {"operation_id": 1, "status": "completed"}
 _READ_VERBS = {"query", "scroll", "count"}
 _INDEX_KINDS = {
     "integer": edge.PayloadSchemaType.Integer,
     "keyword": edge.PayloadSchemaType.Keyword,
 }
+_OPTIMISE_FROM = 10_000  # points written since the last time, and a third of them all
 _DISTANCES = {"Cosine": edge.Distance.Cosine, "Dot": edge.Distance.Dot}
 
 
@@ -36,6 +41,7 @@ class Collections:
         self._lock = threading.Lock()
         self._shards: dict[str, edge.EdgeShard] = {}
         self.writing: dict[str, threading.Lock] = {}
+        self._written: Counter[str] = Counter()
         folder.mkdir(parents=True, exist_ok=True)
         for made in sorted(folder.glob("*/config.json")):
             self._open(made.parent, json.loads(made.read_text()), new=False)
@@ -59,6 +65,17 @@ class Collections:
             home.mkdir()
             self._open(home, body, new=True)
             (home / "config.json").write_text(json.dumps(body))
+
+    def wrote(self, name: str, n_points: int) -> None:
+        """Put segments in order now and then, as a server does by itself."""
+        self._written[name] += n_points
+        if self._written[name] < _OPTIMISE_FROM:
+            return
+        shard = self.get(name)
+        n_all = shard.count(edge.CountRequest(exact=False))
+        if self._written[name] * 3 >= n_all:
+            shard.optimize()
+            self._written[name] = 0
 
     def drop(self, name: str) -> bool:
         with self._lock:
@@ -86,7 +103,10 @@ def _config(body: dict[str, Any]) -> edge.EdgeConfig:
     return edge.EdgeConfig(
         vectors={
             name: edge.EdgeVectorParams(
-                size=given["size"], distance=_DISTANCES[given["distance"]]
+                size=given["size"],
+                distance=_DISTANCES[given["distance"]],
+                hnsw_config=_NO_GRAPH,
+                quantization_config=_quantisation(given),
             )
             for name, given in body["vectors"].items()
         },
@@ -96,7 +116,17 @@ def _config(body: dict[str, Any]) -> edge.EdgeConfig:
             )
             for name, given in (body.get("sparse_vectors") or {}).items()
         },
-        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=300_000),
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=20_000),
+        max_search_threads=len(os.sched_getaffinity(0)),
+    )
+
+
+def _quantisation(given: dict[str, Any]) -> edge.ScalarQuantizationConfig | None:
+    wanted = (given.get("quantization_config") or {}).get("scalar")
+    if wanted is None:
+        return None
+    return edge.ScalarQuantizationConfig(
+        edge.ScalarType.Int8, quantile=wanted.get("quantile")
     )
 
 
@@ -150,6 +180,7 @@ class Handler(BaseHTTPRequestHandler):
                 operation = _write(rest, body)
                 with known.writing[name]:
                     shard.update(operation)
+                    known.wrote(name, len(body.get("points") or ()))
                 return _DONE
         raise LookupError("no such address")
 
@@ -183,6 +214,7 @@ def _query(shard: edge.EdgeShard, body: dict[str, Any]) -> Any:
         query=edge.Query.Nearest(wanted, using=body["using"]),
         filter=_filter(body.get("filter")),
         with_payload=True,
+        params=_params(body),
     )
     return {
         "points": [
@@ -190,6 +222,17 @@ def _query(shard: edge.EdgeShard, body: dict[str, Any]) -> Any:
             for p in shard.query(request)
         ]
     }
+
+
+def _params(body: dict[str, Any]) -> edge.SearchParams | None:
+    wanted = (body.get("params") or {}).get("quantization")
+    if not wanted:
+        return None
+    return edge.SearchParams(
+        quantization=edge.QuantizationSearchParams(
+            rescore=wanted.get("rescore"), oversampling=wanted.get("oversampling")
+        )
+    )
 
 
 def _scroll(shard: edge.EdgeShard, body: dict[str, Any]) -> Any:
