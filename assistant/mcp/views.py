@@ -69,8 +69,7 @@ def _principal(request: HttpRequest) -> Principal:
     if not request.headers.keys() & {"Authorization", "X-Api-Key"}:
         raise NotAuthenticated
     principal = resolve(request)
-    if principal is None or principal.kind == "session":
-        raise NotAuthenticated
+    assert principal is not None  # a header is judged, whatever it holds
     return principal
 
 

@@ -119,6 +119,16 @@ def test_the_oldest_of_the_history_goes_first() -> None:
     assert int(kept[0]) % 2 == 0  # what is kept starts with a question
 
 
+def test_an_answer_does_not_stay_without_its_question() -> None:
+    """Some providers refuse a talk that begins with an answer."""
+    history = [
+        ChatMessage("user", "word " * 3000),
+        ChatMessage("assistant", "Short."),
+    ]
+
+    assert [m.role for m in fit(history=history).messages] == ["system", "user"]
+
+
 def test_code_goes_right_before_the_question() -> None:
     history = [ChatMessage("user", "One?"), ChatMessage("assistant", "Two.")]
 

@@ -32,6 +32,12 @@ def post(person: Person, verb: str, **body: Any) -> Any:
     )
 
 
+TALK = [
+    {"role": "user", "content": "One?"},
+    {"role": "assistant", "content": "Two."},
+]
+
+
 @pytest.mark.parametrize("verb", sorted(BODIES))
 @pytest.mark.parametrize("tier", sorted(ALLOWED))
 def test_a_tier_has_its_features_and_no_more(
@@ -174,6 +180,33 @@ def test_a_bad_field_is_named(
     problem = answered.json()
     assert problem["code"] == "validation_failed"
     assert [error["field"] for error in problem["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"messages": [TALK[0]], "conversation_id": "conv_1"}, "conversation_id"),
+        ({"messages": TALK}, "messages"),
+        ({}, "message"),
+    ],
+)
+def test_a_talk_of_the_callers_own_ends_with_a_question_and_is_not_kept(
+    given: dict[str, Any], field: str, pro: Person
+) -> None:
+    answered = post(pro, "chat", **given)
+
+    assert answered.status_code == 400
+    assert field in [error["field"] for error in answered.json()["errors"]]
+
+
+def test_what_the_code_must_fit_reaches_the_provider(
+    pro: Person, openai: FakeProvider
+) -> None:
+    body = {**BODIES["generate"], "context": "class Base: ..."}
+
+    assert post(pro, "generate", **body).status_code == 200
+    asked = openai.chats[0].body["messages"][-1]["content"]
+    assert "It must fit this:" in asked and "class Base: ..." in asked
 
 
 def test_code_of_exactly_50000_bytes_is_taken(

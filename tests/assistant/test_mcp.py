@@ -15,7 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 from accounts.keys import create_key
 from tests.assistant.asking import records_of
 from tests.assistant.code import indexed
-from tests.fakes.providers import HOLD, FakeProvider, Script, openai_stream
+from tests.fakes.providers import HOLD, FakeProvider, Script, failure, openai_stream
 from tests.support.people import Person
 
 GENERATIONS = ["legacy", "2026-07-28"]
@@ -204,3 +204,28 @@ async def test_s1_an_agent_that_leaves_ends_the_answer(
     await sync_to_async(openai.wait_until)(
         lambda: openai.chats[0].closed_at is not None, seconds=2
     )
+
+
+def test_a_session_opens_nothing_and_two_keys_are_too_many(
+    alice: Person, charlie: Person
+) -> None:
+    assert alice.web.post("/mcp", {}, "application/json").status_code == 401
+
+    answer = alice.api.post(
+        "/mcp", {}, headers={"Authorization": f"Bearer {charlie.key}"}
+    )
+
+    assert answer.status_code == 400
+    assert "WWW-Authenticate" not in answer.headers
+
+
+def test_q12_a_failing_provider_is_told_and_costs_nothing(
+    pro: Person, openai: FakeProvider
+) -> None:
+    openai.will(failure(400))
+
+    answer = call(pro, "ask", question="Hi", model="openai/gpt-6-sol")
+
+    assert told(answer)["code"].startswith("provider_")
+    assert answer["x-ratelimit-remaining-requests"] == "500"
+    assert records_of(pro) == []
