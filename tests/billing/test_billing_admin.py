@@ -1,6 +1,7 @@
 """Staff edit tiers and subscriptions; records are there to look at."""
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from accounts.models import AuditEvent
@@ -175,3 +176,30 @@ def test_staff_see_what_the_filtered_days_add_up_to(alice, charlie, stella):
         "sum_errors": 0,
     }
     assert b"4,000" in answer.content
+
+
+def test_a_subscription_cannot_end_before_it_begins(alice, stella):
+    form = {"user": alice.user.pk, "tier": "pro", "ends_at_1": "00:00:00"}
+    form["ends_at_0"] = "2020-01-01"
+
+    answer = stella.web.post(url("subscription_add"), form)
+
+    assert "This moment has passed." in answer.text
+    assert tier_of(alice.user).code == "free"
+
+
+def test_a_filter_that_nobody_knows_shows_the_list_anew(stella):
+    answer = stella.web.get(url("usageday_changelist"), {"magic": "1"})
+
+    assert (answer.status_code, "e=1" in answer["Location"]) == (302, True)
+
+
+def test_a_draft_of_a_tier_is_shown_to_those_who_may_change_it_alone(stella):
+    looks = Permission.objects.get(codename="view_tier")
+    stella.user.is_superuser = False
+    stella.user.save()
+    stella.user.user_permissions.set([looks])
+
+    for code in ("free", "nothing"):
+        body = tier_form(_preview="1")
+        assert stella.web.post(url("tier_change", code), body).status_code == 403

@@ -9,7 +9,7 @@ from aiassist.lib import clock
 from billing.admission import limits_for
 from billing.api import examples
 from billing.api import serializers as shapes
-from billing.models import Reservation, UsageRecord
+from billing.models import Reservation, Tier, UsageRecord
 from tests.billing.people import ask, put_on, tier, use
 
 pytestmark = pytest.mark.django_db
@@ -265,3 +265,23 @@ def test_no_limits_are_told_as_such(alice, settings):
 )
 def test_an_example_of_the_reference_has_the_shape_it_shows(example, shape):
     assert set(example.value) == set(shape().fields)
+
+
+def test_a_dry_run_of_no_request_asks_for_the_rest_alone(alice):
+    tier(requests_per_hour=0)
+    body = {"requests": 0, "file_bytes": 1}
+
+    answer = alice.api.post("/api/v1/limits/check", body, format="json")
+
+    assert answer.json() == {"allowed": True, "reasons": []}
+
+
+def test_the_largest_tier_is_told_to_wait_and_nothing_else(alice):
+    tier(requests_per_hour=10**6, requests_per_day=1)
+    Tier.objects.exclude(pk="free").delete()
+    body = {"requests": 2}
+
+    answer = alice.api.post("/api/v1/limits/check", body, format="json")
+    (reason,) = answer.json()["reasons"]
+
+    assert [words.split()[0] for words in reason["alternatives"]] == ["Wait"]

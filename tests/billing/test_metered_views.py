@@ -35,7 +35,17 @@ class SearchView(MeteredMixin):
         return Response({"found": n_open(request.user.pk)})
 
 
-urlpatterns = [path("ws/<str:workspace_id>/search", SearchView.as_view())]
+class PlainView(MeteredMixin):
+    metered_feature = "search"
+
+    def post(self, request):
+        return Response({})
+
+
+urlpatterns = [
+    path("ws/<str:workspace_id>/search", SearchView.as_view()),
+    path("plain", PlainView.as_view()),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +67,13 @@ def test_an_answer_is_held_while_it_runs_and_settled_after(alice):
     assert (record.feature, record.status, record.tokens_in) == ("search", "ok", 3)
     assert record.endpoint == "POST /ws/<str:workspace_id>/search"
     assert record.workspace_id == "workspace_1"
+
+
+def test_a_view_that_says_no_more_costs_a_call_and_no_token(alice):
+    alice.api.post("/plain", {}, format="json")
+
+    record = UsageRecord.objects.get()
+    assert (record.tokens_in, record.tokens_out, record.status) == (0, 0, "ok")
 
 
 def test_a_metered_answer_tells_what_is_left(alice):

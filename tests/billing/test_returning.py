@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 
 from aiassist.lib.errors import QuotaExceeded
 from billing.admission import limits_for
@@ -76,3 +77,33 @@ def test_without_redis_nothing_is_returned(alice, redis_server):
     use(alice, now=NOON)
     redis_server.kill()
     assert return_grants() == 0
+
+
+def test_what_belongs_to_windows_that_ended_is_not_counted_back_twice(alice):
+    """The row has rolled on meanwhile, as a call without Redis does it."""
+    tier(requests_per_hour=100, requests_per_day=200)
+    use(alice, now=NOON)
+    later = NOON + timedelta(days=1, hours=1)
+    Quota.objects.update(hour_start=later, day_start=later, hour_used=7, day_used=7)
+
+    assert return_grants() == 4
+    assert counted(alice) == (7, 7)
+
+
+def test_somebody_whose_grant_is_gone_is_passed_over(alice, charlie, redis_client):
+    for person in (alice, charlie):
+        use(person, now=NOON)
+    redis_client.hdel(f"quota:{{{alice.user.pk}}}", "lease")
+    Quota.objects.filter(pk=charlie.user.pk).delete()
+
+    assert return_grants() == 0
+
+
+def test_an_operator_returns_grants_before_redis_is_stopped(alice, capsys):
+    tier(requests_per_hour=100, requests_per_day=200)
+    use(alice, now=NOON)
+
+    call_command("return_grants")
+
+    assert capsys.readouterr().out == "4 calls returned.\n"
+    assert counted(alice) == (1, 1)

@@ -3,14 +3,18 @@
 from datetime import timedelta
 
 import pytest
+from django.apps.registry import Apps
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
 from accounts.models import AuditEvent
 from aiassist.lib import clock
 from aiassist.lib.errors import FeatureNotInTier, ProviderNotInTier, TooLarge
+from billing.apps import _seed_an_emptied_table as seed_an_emptied_table
 from billing.gates import require_feature, require_file_size, require_provider
 from billing.models import Subscription, Tier
+from billing.models.tier import validate_features, validate_providers
 from billing.seeds import seed_tiers
 from billing.selectors import cheapest_tier_with, tier_of
 from billing.subscriptions import change_tier, end_subscription
@@ -179,3 +183,25 @@ def test_a_user_has_one_open_subscription(alice):
     put_on(alice, "pro")
     with pytest.raises(IntegrityError), transaction.atomic():
         Subscription.objects.create(user=alice.user, tier=tier("free"))
+
+
+def test_a_provider_that_no_tier_has_is_refused_without_a_way_out():
+    free = Tier.objects.get(pk="free")
+
+    with pytest.raises(ProviderNotInTier, match="No tier includes") as refusal:
+        require_provider(free, "acme")
+    assert "tier" not in str(refusal.value.details["alternatives"])
+
+
+@pytest.mark.parametrize("names", ["basic_chat", ["magic"], [1], None])
+def test_only_lists_of_known_names_are_features_and_providers(names):
+    for validate in (validate_features, validate_providers):
+        with pytest.raises(ValidationError):
+            validate(names)
+
+
+def test_going_back_to_before_there_were_tiers_seeds_none():
+    """The signal comes after the tables went, too."""
+    seed_an_emptied_table(apps=Apps())
+
+    assert Tier.objects.count() == 3

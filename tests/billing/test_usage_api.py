@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from accounts.keys import create_key
 from aiassist.lib import clock
@@ -343,3 +344,21 @@ def test_a_key_without_the_scope_sees_no_usage(alice):
         answer = alice.api.get(f"/api/v1/{path}")
         assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
     assert alice.api.get("/api/v1/limits").status_code == 200
+
+
+def test_insights_name_no_model_where_none_stands_out(alice):
+    for model in ("a", "b", "c"):
+        use(alice, provider="openai", model=model, cost_usd_micros=100)
+
+    savings = alice.api.get("/api/v1/usage/insights").json()["savings"]
+
+    assert not any("model" in hint for hint in savings)
+
+
+def test_the_page_of_usage_shortens_large_numbers_and_long_times(alice):
+    use(alice, tokens_in=2_500_000, latency_ms=42_500)
+
+    shown = alice.web.get(reverse("usage:home"), {"period": "day"}).text
+
+    assert "2.5 M" in shown
+    assert "42.5 s" in shown
