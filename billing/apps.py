@@ -8,7 +8,7 @@ from django.apps import apps as installed_apps
 from django.apps.registry import Apps
 from django.db.models.signals import post_migrate
 
-from aiassist.lib.registry import dashboard_panels, erasers
+from aiassist.lib.registry import erasers
 from billing.seeds import seed_tiers
 
 
@@ -20,7 +20,6 @@ class BillingConfig(AppConfig):
         # Models may be imported from here on.
         privacy = import_module("billing.privacy")
         erasers.register("billing", privacy.erase)
-        dashboard_panels.register("billing", privacy.dashboard_panel)
         post_migrate.connect(_seed_an_emptied_table, sender=self)
 
 

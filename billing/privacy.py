@@ -1,15 +1,12 @@
 """What the billing tables hold about a person; what goes when the person goes."""
 
-from typing import Any
 
 from accounts.models import User
 from aiassist.lib.privacy import classify
 from aiassist.lib.redis import RedisDown
 from billing import windows
-from billing.admission import limits_for
 from billing.models import Reservation, UsageRecord
 from billing.outbox import write_everything
-from billing.usage import report
 
 _WITH_THE_ACCOUNT = "Until the account is deleted."
 
@@ -138,8 +135,3 @@ def erase(user: User) -> int:
         n_keys = 0  # Redis holds counts only and drops them in two days
     write_everything()
     return n_keys + UsageRecord.objects.for_user(user.pk).forget_the_user()
-
-
-def dashboard_panel(user: User) -> dict[str, Any]:
-    """Return limits (`LimitsSnapshot`) and today's usage (`UsageReport`)."""
-    return {"limits": limits_for(user), "today": report(user, "day")}

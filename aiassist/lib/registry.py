@@ -27,5 +27,3 @@ health_checks = Registry()
 erasers = Registry()
 # name -> function(user) -> object; the app's part of a data export, JSON-ready
 exporters = Registry()
-# name -> function(user) -> dict; the app's part of the dashboard's context
-dashboard_panels = Registry()
