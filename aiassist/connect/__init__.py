@@ -71,6 +71,7 @@ CLIENTS: tuple[Client, ...] = (
         (CHAT,),
         editors.cline,
         hint="In VS Code open Cline's settings and fill these in.",
+        least_context=6_000,
     ),
     Client(
         "tabby",
@@ -98,6 +99,7 @@ CLIENTS: tuple[Client, ...] = (
         (RESPONSES,),
         agents.codex,
         scopes=WITH_MCP,
+        least_context=12_000,
     ),
     Client(
         "opencode",
@@ -107,6 +109,7 @@ CLIENTS: tuple[Client, ...] = (
         (CHAT,),
         agents.opencode,
         scopes=WITH_MCP,
+        least_context=10_000,
     ),
     Client(
         "qwen-code",
@@ -116,6 +119,7 @@ CLIENTS: tuple[Client, ...] = (
         (CHAT,),
         agents.qwen_code,
         scopes=WITH_MCP,
+        least_context=22_000,
     ),
     Client(
         "aider",

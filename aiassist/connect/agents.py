@@ -37,6 +37,8 @@ def codex(setup: Setup) -> Iterator[Snippet]:
     text = (
         f'model = "{MODEL}"\n'
         'model_provider = "aiassist"\n'
+        f"model_context_window = {setup.context_tokens}\n"
+        f"model_auto_compact_token_limit = {setup.prompt_tokens}\n"
         "\n"
         "[model_providers.aiassist]\n"
         'name = "aiassist"\n'
@@ -97,6 +99,7 @@ def qwen_code(setup: Setup) -> Iterator[Snippet]:
                     "name": "aiassist",
                     "baseUrl": setup.base,
                     "envKey": VARIABLE,
+                    "generationConfig": {"contextWindowSize": setup.context_tokens},
                 }
             ]
         },

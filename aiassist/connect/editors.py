@@ -54,6 +54,9 @@ def continue_(setup: Setup) -> Iterator[Snippet]:
         "schema: v1",
         "models:",
         *_continue_model(setup, "aiassist", ("chat", "edit", "apply")),
+        "    defaultCompletionOptions:",
+        f"      contextLength: {setup.context_tokens}",
+        f"      maxTokens: {ANSWER_TOKENS}",
     ]
     if COMPLETIONS in setup.served:
         lines += _continue_model(setup, "aiassist completion", ("autocomplete",))

@@ -36,6 +36,11 @@ class Setup:
     def base(self) -> str:
         return f"{self.origin}/v1"
 
+    @property
+    def prompt_tokens(self) -> int:
+        """What of the context is left for a prompt when an answer has its room."""
+        return max(1000, self.context_tokens - ANSWER_TOKENS)
+
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
