@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from accounts import keys
-from accounts.models import User
+from accounts.models import AuditEvent, User
 
 PHRASE = "a brand new phrase 7"
 
@@ -83,3 +83,18 @@ def test_two_different_passwords_make_nobody(db, monkeypatch):
 def test_nobody_is_made_without_an_address(db):
     with pytest.raises(ValueError, match="e-mail address"):
         User.objects.create_user("")
+
+
+def test_a_superuser_may_sign_in_at_once_and_only_one_has_the_address(
+    db, post, monkeypatch
+):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PHRASE)
+    arguments = ("createsuperuser", "--noinput", "--email", "Boss@Example.test")
+    run(*arguments)
+
+    body = {"email": "boss@example.test", "password": PHRASE}
+    assert post("auth/token", body).status_code == 200
+    assert User.objects.get().is_superuser
+    assert AuditEvent.objects.filter(action="user.created").count() == 1
+    with pytest.raises(CommandError, match="already taken"):
+        run(*arguments)
