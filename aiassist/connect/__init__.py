@@ -71,7 +71,8 @@ CLIENTS: tuple[Client, ...] = (
         (CHAT,),
         editors.cline,
         hint="In VS Code open Cline's settings and fill these in.",
-        least_context=6_000,
+        scopes=WITH_MCP,
+        least_context=8_000,
     ),
     Client(
         "tabby",

@@ -106,6 +106,14 @@ def cline(setup: Setup) -> Iterator[Snippet]:
         f"  --baseurl {setup.base} \\\n"
         f"  --modelid {MODEL}\n",
     )
+    if MCP in setup.served:
+        yield Snippet(
+            "Search your workspaces from the terminal",
+            "bash",
+            f"cline mcp add aiassist {setup.origin}{MCP} \\\n"
+            "  --transport streamable-http --yes \\\n"
+            f'  --header "Authorization: Bearer {setup.key}"\n',
+        )
 
 
 def tabby(setup: Setup) -> Iterator[Snippet]:

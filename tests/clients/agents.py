@@ -50,16 +50,24 @@ def _program(name: str, *options: str) -> Ask:
     return ask
 
 
-def _running(title: str) -> SetUp:
-    """Return what follows the page and runs its commands of this title."""
+def _running(*titles: str) -> SetUp:
+    """Return what follows the page and runs its commands of these titles."""
 
     def set_up(home: Home, blocks: Sequence[Block]) -> None:
         home.follow(blocks)
         for block in blocks:
-            if block.title == title:
+            if block.title in titles:
                 home.run(["bash", "-euc", block.text], seconds=60)
 
     return set_up
+
+
+def _cline(home: Home, blocks: Sequence[Block]) -> None:
+    """Follow the page, and tell its settings to count nothing."""
+    settings = home.home / ".cline" / "data" / "settings" / "global-settings.json"
+    home.write(settings, json.dumps({"telemetryOptOut": True}))
+    titles = ("Cline in a terminal", "Search your workspaces from the terminal")
+    _running(*titles)(home, blocks)
 
 
 def _qwen_code(home: Home, blocks: Sequence[Block]) -> None:
@@ -149,8 +157,9 @@ AGENTS = (
         "cline",
         _program("cline"),
         pick=tool("run_commands", commands=[f"cat {NOTE}"]),
-        set_up=_running("Cline in a terminal"),
-        env={"DISABLE_TELEMETRY": "1", "CLINE_NO_AUTO_UPDATE": "1"},
+        searches=True,
+        set_up=_cline,
+        env={"CLINE_NO_AUTO_UPDATE": "1"},
     ),
     _agent(
         "Claude Code",

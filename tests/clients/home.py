@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
+
 from tests.clients.site import Block
 from tests.support.processes import Process
 
@@ -102,8 +104,18 @@ class Home:
             raise TooSlow(_plain(process.output)) from error
         finally:
             process.stop(seconds=2)
+            self._end_daemons()
         took = time.monotonic() - began
         return Ran(code, _plain(process.output), took)
+
+    def _end_daemons(self) -> None:
+        """End what a client left running: it has this home, and no other has."""
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("HOME") == self.env["HOME"]:
+                    process.kill()
+            except psutil.Error:
+                continue
 
 
 def _plain(text: str) -> str:
