@@ -2,6 +2,7 @@
 
 from aiassist.lib.errors import (
     AppError,
+    Conflict,
     InvalidCredential,
     LimitRefused,
     PermissionDenied,
@@ -78,3 +79,31 @@ class TooManyKeys(LimitRefused):
 
     code = "too_many_keys"
     message = "You have as many API keys as one account may. Revoke one first."
+
+
+class IdempotencyKeyInvalid(AppError):
+    code = "bad_idempotency_key"
+    message = "An Idempotency-Key has 1 to 255 visible ASCII characters, no spaces."
+
+
+class IdempotencyKeyReused(AppError):
+    code, status = "idempotency_key_reused", 422
+    message = (
+        "This Idempotency-Key was sent with another request (address, body or a "
+        "credential with other scopes). Use a new key for a new request."
+    )
+
+
+class IdempotencyInProgress(Conflict):
+    """Details: `retry_after_seconds`."""
+
+    code, permanent = "idempotency_in_progress", False
+    message = "The request with this Idempotency-Key is still running. Ask again soon."
+
+
+class IdempotentAnswerLost(Conflict):
+    code = "idempotent_answer_lost"
+    message = (
+        "The request with this Idempotency-Key was carried out, but its answer broke "
+        "off or was too large to be kept. Use a new key to make it again."
+    )

@@ -67,6 +67,19 @@ classify(
     erase="delete",
 )
 classify(
+    "accounts.IdempotentCall",
+    owner="user",
+    export=("id", "user", "state", "status", "created_at", "expires_at"),
+    withheld={
+        "digest": "secret",
+        "fingerprint": "secret",
+        "run": "internal",
+        "answer": "secret",
+    },
+    retention="24 hours.",
+    erase="delete",
+)
+classify(
     "accounts.AuditEvent",
     owner="subject_id",
     export=(

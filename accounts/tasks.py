@@ -3,7 +3,15 @@
 from celery import shared_task
 from django.core.management import call_command
 
-from accounts import erasure, expiry, exports, guessing, tokens, unconfirmed
+from accounts import (
+    erasure,
+    expiry,
+    exports,
+    guessing,
+    idempotency,
+    tokens,
+    unconfirmed,
+)
 
 
 @shared_task(name="accounts.erase", acks_late=True, reject_on_worker_lost=True)
@@ -29,8 +37,9 @@ def warn_of_expiry_task() -> None:
 
 @shared_task(name="accounts.tidy")
 def tidy_task() -> None:
-    """Drop what has run out: counters, exports, tokens, sign-ups, sessions."""
+    """Drop what has run out: counters, exports, answers, tokens, sign-ups."""
     guessing.forget_old()
+    idempotency.forget_old()
     exports.forget_old()
     tokens.forget_old()
     unconfirmed.forget_unconfirmed()

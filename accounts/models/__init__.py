@@ -4,6 +4,7 @@ from accounts.models.api_key import ApiKey
 from accounts.models.audit_event import AuditEvent
 from accounts.models.data_export import DataExport
 from accounts.models.guess_window import GuessWindow
+from accounts.models.idempotent_call import IdempotentCall
 from accounts.models.token_family import TokenFamily
 from accounts.models.user import User
 
@@ -12,6 +13,7 @@ __all__ = [
     "AuditEvent",
     "DataExport",
     "GuessWindow",
+    "IdempotentCall",
     "TokenFamily",
     "User",
 ]

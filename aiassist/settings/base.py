@@ -98,6 +98,7 @@ MIDDLEWARE = [
     "accounts.middleware.SessionActivityMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.impersonation.ImpersonationMiddleware",
+    "aiassist.idempotency.IdempotencyMiddleware",
     "aiassist.error_pages.AppErrorPages",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]

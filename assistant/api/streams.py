@@ -33,7 +33,7 @@ class TurnBody:
 
 def stream_response(turn: Turn, render: Render) -> StreamingHttpResponse:
     """Return the streamed answer, its headers included."""
-    return StreamingHttpResponse(
+    response = StreamingHttpResponse(
         TurnBody(turn, render),
         content_type="text/event-stream; charset=utf-8",
         headers={
@@ -42,6 +42,11 @@ def stream_response(turn: Turn, render: Render) -> StreamingHttpResponse:
             **turn.admission.limits.headers(),
         },
     )
+    # Whoever keeps answers (`Idempotency-Key`) asks for it when the stream is over.
+    response.had_no_effect = lambda: (  # type: ignore[attr-defined]
+        turn.result is not None and not turn.result.charged
+    )
+    return response
 
 
 async def events(turn: Turn) -> AsyncGenerator[bytes, None]:
