@@ -158,6 +158,8 @@ def test_staff_edit_the_catalogue_and_it_holds_at_once(
         "features": "[]",
         "position": 0,
         "enabled": "on",
+        "upstreams-TOTAL_FORMS": 0,
+        "upstreams-INITIAL_FORMS": 0,
     }
 
     saved = stella.web.post(f"/admin/assistant/aimodel/{row.pk}/change/", form)
