@@ -5,11 +5,13 @@ import struct
 import zlib
 from hashlib import sha1
 from io import BytesIO
+from typing import Any
 
 import pytest
 
 from tests.fakes.git_server import Repository
 from workspaces.errors import ArchiveTooLarge
+from workspaces.git import pack
 from workspaces.git.errors import BadPack
 from workspaces.git.pack import CommitFiles, Pack
 from workspaces.unpacking import Limits
@@ -180,6 +182,13 @@ BROKEN = {
         [*simple()[0], (REF, delta(b"xx", 1, b"\x01a"), oid(BLOB, BASE))]
     ),
     "an endless size": packed([*simple()[0], (REF, b"\xff" * 40, oid(BLOB, BASE))]),
+    "a size without an end": b"PACK\0\0\0\2\0\0\0\1\xb1" + b"\x80" * 20,
+    "less than it says": packed(simple()[0]).replace(
+        header(BLOB, 6), header(BLOB, 2), 1
+    ),
+    "an insert too many": packed(
+        [*simple()[0], (REF, delta(BASE, 1, b"\x02ab"), oid(BLOB, BASE))]
+    ),
 }
 
 
@@ -221,3 +230,116 @@ def test_f5_noise_in_a_pack_never_breaks_out():
             files_of(bytes(noisy), commit)
         except (BadPack, ArchiveTooLarge):
             continue
+
+
+def small(monkeypatch, **limits):
+    for name, value in limits.items():
+        monkeypatch.setattr(pack, name, value)
+
+
+def test_f1_a_delta_that_makes_too_much_is_not_looked_at():
+    grown = delta(BASE, 40 * MB)
+    objects, commit = simple((REF, grown, oid(BLOB, BASE)))
+
+    assert files_of(packed(objects), commit) == {"a.py": ("", BASE)}
+
+
+def test_f1_a_tree_of_megabytes_is_refused(monkeypatch):
+    small(monkeypatch, _MAX_STRUCTURE_BYTES=20)
+    limits = Limits(max_entries=10, max_file_bytes=20, max_inflated_bytes=MB)
+    objects, commit = simple()
+    data = packed(objects)
+
+    with pytest.raises(BadPack):
+        CommitFiles(Pack(BytesIO(data), len(data), limits), commit.hex(), limits)
+
+
+def chain(depth):
+    """A blob, and deltas each on the one before that change nothing but a name."""
+    blob = BASE
+    objects: list[tuple[int, bytes, bytes]] = []
+    for n in range(depth):
+        grown = b"%d\n" % n + blob
+        insert = bytes([len(grown) - len(blob)]) + grown[: len(grown) - len(blob)]
+        copy = b"\x91\x00" + bytes([len(blob)])
+        objects.append(
+            (REF, delta(blob, len(grown), insert, copy), oid(BLOB, blob)),
+        )
+        blob = grown
+    root = tree_of((b"100644", b"last.py", oid(BLOB, blob)))
+    base, commit = simple(root=root)
+    return [*base, *objects], commit, blob
+
+
+def test_a_file_that_the_cache_has_lost_is_made_again(monkeypatch):
+    small(monkeypatch, _CACHE_BYTES=30)
+    objects, commit, blob = chain(20)
+
+    assert files_of(packed(objects), commit) == {"last.py": ("", blob)}
+
+
+def test_f1_bases_that_wait_for_their_deltas_are_bounded(monkeypatch):
+    small(monkeypatch, _MAX_HELD_BYTES=100)
+    objects, commit, _ = chain(20)
+
+    with pytest.raises(BadPack, match="nested too deep"):
+        files_of(packed(objects), commit)
+
+
+def test_f1_a_pack_that_is_made_to_be_read_over_and_over_ends(monkeypatch):
+    """Many files on bases that never are in the cache together."""
+    small(monkeypatch, _CACHE_BYTES=1, _REREAD=0.01)
+    bases = [b"a" * 60_000, b"b" * 60_000]
+    objects: list[tuple[Any, ...]] = [(BLOB, base) for base in bases]
+    rows = []
+    for n in range(60):
+        base = bases[n % 2]
+        made = b"%02d" % n + base[:10]
+        change = delta(base, 12, b"\x02%02d" % n, b"\x91\x00\x0a")
+        objects.append((REF, change, oid(BLOB, base)))
+        rows.append((b"100644", b"%02d.py" % n, oid(BLOB, made)))
+    tree = tree_of(*rows)
+    commit = commit_of(oid(TREE, tree))
+    objects += [(TREE, tree), (COMMIT, commit)]
+
+    with pytest.raises(BadPack, match="over and over"):
+        files_of(packed(objects), oid(COMMIT, commit))
+
+
+def test_f1_folders_a_thousand_deep_are_refused():
+    blob = b"x\n"
+    objects, child = [(BLOB, blob)], (b"100644", b"f", oid(BLOB, blob))
+    for _ in range(300):
+        tree = tree_of(child)
+        objects.append((TREE, tree))
+        child = (b"40000", b"d", oid(TREE, tree))
+    commit = commit_of(child[2])
+
+    with pytest.raises(BadPack, match="too deep"):
+        files_of(packed([*objects, (COMMIT, commit)]), oid(COMMIT, commit))
+
+
+def tag_of(target):
+    return b"object " + target + b"\ntype commit\n\nx\n"
+
+
+@pytest.mark.parametrize("n_tags", [1, 9, 30])
+def test_f1_tags_of_tags_end(n_tags):
+    objects, target = simple()
+    for _ in range(n_tags):
+        tag = tag_of(target.hex().encode())
+        objects.append((TAG, tag))
+        target = oid(TAG, tag)
+
+    if n_tags < 10:
+        assert set(files_of(packed(objects), target)) == {"a.py"}
+    else:
+        with pytest.raises(BadPack, match="no commit"):
+            files_of(packed(objects), target)
+
+
+def test_f5_a_tag_of_nothing_is_refused():
+    tag = tag_of(b"not an id")
+
+    with pytest.raises(BadPack):
+        files_of(packed([*simple()[0], (TAG, tag)]), oid(TAG, tag))

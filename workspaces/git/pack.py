@@ -22,7 +22,12 @@ _MAX_STRUCTURE_BYTES = 32 * 1024 * 1024  # of a commit, a tree or a tag
 _MAX_HELD_BYTES = 256 * 1024 * 1024  # of bases that wait for their deltas
 _MAX_TAGS = 10  # from a tag to the next, before a commit
 _MAX_FOLDERS = 256  # one in the other
+_REREAD = 8  # times what may be unpacked: bases that the cache has lost
 _CACHE_BYTES = 32 * 1024 * 1024
+
+
+class _TooLarge(BadPack):
+    """An object that is too large to look at."""
 
 
 @dataclass(slots=True)
@@ -49,6 +54,7 @@ class Pack:
         self._by_id: dict[bytes, int] = {}
         self._cache: OrderedDict[int, bytes] = OrderedDict()
         self._cached = 0
+        self._n_inflated = 0  # again, after each object was inflated once
         try:
             self._scan()
             self._resolve_deltas()
@@ -69,10 +75,7 @@ class Pack:
         offset = self._by_id.get(object_id)
         if offset is None or self._records[offset].object_kind != kind:
             raise BadPack("The git host's pack lacks an object that it names.")
-        try:
-            return self._content(offset)
-        except (IndexError, zlib.error) as error:
-            raise BadPack from error
+        return self._content(offset)
 
     def _scan(self) -> None:
         self._file.seek(0)
@@ -134,8 +137,9 @@ class Pack:
                     continue
                 offset = deltas.pop()
                 record = self._records[offset]
-                content = self._applied(base, record)
-                if content is None:
+                try:
+                    content = self._applied(base, record)
+                except _TooLarge:
                     continue
                 record.object_kind = self._records[base_offset].object_kind
                 record.result = len(content)
@@ -150,17 +154,15 @@ class Pack:
                         raise BadPack("The git host's pack is nested too deep.")
                     waiting.append((content, offset, below))
 
-    def _applied(self, base: bytes, record: _Record) -> bytes | None:
-        """Return what a delta makes, None where it is too large to look at."""
-        if record.size > self._largest:
-            return None
+    def _applied(self, base: bytes, record: _Record) -> bytes:
+        """Return what a delta makes. Raises BadPack, _TooLarge."""
         delta = self._inflated(record)
         position, base_size = _varint(delta, 0)
         position, size = _varint(delta, position)
         if base_size != len(base):
             raise BadPack
         if size > self._largest:
-            return None
+            raise _TooLarge
         self._meter.add(size)
         return _apply(base, delta, position, size)
 
@@ -178,10 +180,7 @@ class Pack:
             here = base if isinstance(base, int) else self._by_id[base]
         content = self._cache[here]
         for below in reversed(chain):
-            applied = self._applied(content, self._records[below])
-            if applied is None:
-                raise BadPack
-            content = applied
+            content = self._applied(content, self._records[below])
             self._remember(below, content)
         return content
 
@@ -194,12 +193,12 @@ class Pack:
 
     def _inflated(self, record: _Record) -> bytes:
         if record.size > self._largest:
-            raise BadPack
-        reader = _Reader(self._file, record.start)
-        content = b"".join(reader.inflate())
-        if len(content) != record.size:
-            raise BadPack
-        return content
+            raise _TooLarge
+        # What every file of a commit is made of may be inflated for each of them.
+        self._n_inflated += record.size
+        if self._n_inflated > _REREAD * self._limits.max_inflated_bytes:
+            raise BadPack("The git host's pack is made to be read over and over.")
+        return b"".join(_Reader(self._file, record.start).inflate())
 
 
 class _Reader:
@@ -234,8 +233,6 @@ class _Reader:
             used = len(data) - len(stream.unconsumed_tail) - len(stream.unused_data)
             self._at += used
             self.position += used
-            if not piece and not used and not stream.eof:
-                raise IndexError
             yield piece
 
     def _fill(self) -> None:

@@ -37,6 +37,10 @@ _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+@#-]{0,254}")
 _BANDS = "side-band-64k"
 
 
+class _Moved(GitRefused):
+    message = "The repository has moved. Give its new address."
+
+
 @dataclass(frozen=True, slots=True)
 class Remote:
     """A repository and what opens it. Never logged: it holds the token."""
@@ -62,7 +66,7 @@ class Fetched:
     """What the pack holds."""
 
     object_id: str  # of the commit, or of the tag that leads to it
-    branch: str  # full name of the ref; "" for a commit's id
+    branch: str  # full name of the ref; "" for a commit's id, or one that none keeps
 
 
 def checked_repository(url: str) -> str:
@@ -155,21 +159,24 @@ async def fetch_pack(
 
 async def _list_refs(remote: Remote) -> tuple[str, dict[str, str], set[str]]:
     """Return the address that answered, its refs and what it can do."""
-    for url in (remote.url, f"{remote.url}.git"):
-        async with open_url(
-            "GET",
-            f"{url}/info/refs?service=git-upload-pack",
-            headers=remote.headers(),
-            caps=Caps(total_seconds=60.0, max_bytes=_MAX_REFS_BYTES),
-            trust=trust(),
-        ) as answer:
-            # Some hosts send from `name` to `name.git`; we go there ourselves.
-            if answer.status in (301, 302, 307, 308) and url == remote.url:
-                continue
-            _require_ok(answer, "git-upload-pack-advertisement")
-            refs, capabilities = await _read_refs(answer)
-            return url, refs, capabilities
-    raise GitUnavailable
+    try:
+        return await _refs_at(remote.url, remote)
+    except _Moved:
+        # Some hosts send from `name` to `name.git`; we go there ourselves.
+        return await _refs_at(f"{remote.url}.git", remote)
+
+
+async def _refs_at(url: str, remote: Remote) -> tuple[str, dict[str, str], set[str]]:
+    async with open_url(
+        "GET",
+        f"{url}/info/refs?service=git-upload-pack",
+        headers=remote.headers(),
+        caps=Caps(total_seconds=60.0, max_bytes=_MAX_REFS_BYTES),
+        trust=trust(),
+    ) as answer:
+        _require_ok(answer, "git-upload-pack-advertisement")
+        refs, capabilities = await _read_refs(answer)
+        return url, refs, capabilities
 
 
 def _require_ok(answer: Answer, kind: str) -> None:
@@ -184,7 +191,7 @@ def _require_ok(answer: Answer, kind: str) -> None:
             "The git host has no repository there, or hides it without a token."
         )
     if 300 <= status < 400:
-        raise GitRefused("The repository has moved. Give its new address.")
+        raise _Moved
     if status == 429 or status >= 500:
         raise GitUnavailable(f"The git host answered with {status}. We try again.")
     if status != 200:
@@ -231,10 +238,10 @@ def _resolve(ref: str, refs: dict[str, str], capabilities: set[str]) -> tuple[st
         if "HEAD" not in refs:
             raise GitRefused("This repository has no default branch; name one.")
         targets = [c for c in capabilities if c.startswith("symref=HEAD:")]
-        return refs["HEAD"], targets[0].partition(":")[2] if targets else ""
+        return refs["HEAD"], _kept(targets[0].partition(":")[2] if targets else "")
     for name in (ref, f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/{ref}"):
         if name in refs and name != "HEAD":
-            return refs[name], name
+            return refs[name], _kept(name)
     if _SHA.fullmatch(ref):
         if ref in refs.values() or capabilities & {
             "allow-tip-sha1-in-want",
@@ -244,6 +251,11 @@ def _resolve(ref: str, refs: dict[str, str], capabilities: set[str]) -> tuple[st
             return ref, ""
         raise GitRefused("This git host gives out branches and tags only.")
     raise GitRefused(f"The repository has no branch or tag {shown(ref)}.")
+
+
+def _kept(branch: str) -> str:
+    """Return the name if it can be one and is as short as our column."""
+    return branch if is_ref(branch) else ""
 
 
 def _request(wanted: str, capabilities: set[str], max_blob_bytes: int) -> bytes:
