@@ -17,6 +17,7 @@ class Passage:
     score: float
     sha256: str  # of the file's raw bytes
     text: str
+    changed: bool = False  # the file holds these lines no more
 
     @property
     def place(self) -> str:
@@ -34,4 +35,5 @@ class Passage:
             "symbol": self.symbol,
             "score": self.score,
             "sha256": self.sha256,
+            "changed": self.changed,
         }

@@ -1,11 +1,13 @@
 """Are cited lines still what they were? Asked before a citation is shown."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256 as sha256_of
 from typing import Protocol
 
 from workspaces.models import Blob, SourceFile, Workspace
+from workspaces.search import Hit
 from workspaces.storage import in_batches, unpack
 from workspaces.texts import NotIndexable, text_of
 
@@ -66,6 +68,38 @@ def check_citations(
     }
     texts = _texts(workspace, stale)
     return [_check(cited, now.get(cited.path), texts) for cited in citations]
+
+
+def as_they_stand(hits: Sequence[Hit], workspaces: Sequence[Workspace]) -> list[Hit]:
+    """Return the hits as their files are now, in their order, to be cited.
+
+    An index may be older than the files. Lines that moved are told at their new place,
+    lines that are no more are marked as changed, those of deleted files are left out.
+    """
+    by_workspace: defaultdict[str, list[Hit]] = defaultdict(list)
+    for hit in hits:
+        by_workspace[hit.workspace_id].append(hit)
+    now: dict[Hit, Hit | None] = {}
+    for workspace in workspaces:
+        cited = by_workspace.get(workspace.pk, [])
+        if not cited:
+            continue
+        shas = _present(workspace, {hit.path for hit in cited})
+        checks = check_citations(workspace=workspace, citations=cited)
+        for hit, check in zip(cited, checks, strict=True):
+            now[hit] = _as_it_stands(hit, check, shas.get(hit.path))
+    return [fresh for hit in hits if (fresh := now.get(hit)) is not None]
+
+
+def _as_it_stands(hit: Hit, check: LineCheck, sha256: str | None) -> Hit | None:
+    if not check.exists or sha256 is None:
+        return None
+    if not check.changed:
+        return replace(hit, sha256=sha256)
+    if check.moved_to is None:
+        return replace(hit, changed=True)
+    start, end = check.moved_to
+    return replace(hit, start_line=start, end_line=end, sha256=sha256)
 
 
 def _check(cited: Cited, present: str | None, texts: dict[str, list[str]]) -> LineCheck:

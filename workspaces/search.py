@@ -66,6 +66,7 @@ class Hit:
     sha256: str  # of the file's raw bytes
     generation: int
     served_by: str = "both"  # "keywords", "meaning" or "both"
+    changed: bool = False  # the file holds these lines no more (`workspaces.citations`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from assistant.api.fields import (
     WorkspaceIdField,
 )
 from assistant.models import Conversation, Message
+from workspaces.api.serializers import ServingOutput
 from workspaces.search import MODES
 
 
@@ -141,11 +142,16 @@ class AssistantHitOutput(serializers.Serializer[Any]):
     text = serializers.CharField()
     sha256 = serializers.CharField()
     generation = serializers.IntegerField()
+    served_by = serializers.CharField(help_text="`keywords`, `meaning` or `both`.")
 
 
 class QueryOutput(serializers.Serializer[Any]):
     results = AssistantHitOutput(many=True)
     took_ms = serializers.IntegerField()
+    indexes = serializers.DictField(
+        child=ServingOutput(),
+        help_text="How much of each workspace's index could be searched, by its id.",
+    )
 
 
 class CitationOutput(serializers.Serializer[Any]):
@@ -157,6 +163,9 @@ class CitationOutput(serializers.Serializer[Any]):
     symbol = serializers.CharField()
     score = serializers.FloatField()
     sha256 = serializers.CharField()
+    changed = serializers.BooleanField(
+        help_text="The file holds these lines no more: it was changed since."
+    )
 
 
 class AnswerUsageOutput(serializers.Serializer[Any]):

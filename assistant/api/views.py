@@ -272,9 +272,12 @@ class QueryView(MeteredMixin, APIView):
             path_glob=data["path_glob"],
             language=data["language"],
         )
-        return Response(
-            QueryOutput({"results": outcome.hits, "took_ms": outcome.took_ms}).data
-        )
+        found = {
+            "results": outcome.hits,
+            "took_ms": outcome.took_ms,
+            "indexes": outcome.indexes,
+        }
+        return Response(QueryOutput(found).data)
 
 
 class ConversationsView(APIView):

@@ -54,10 +54,8 @@ def assemble(
 ) -> Assembled:
     """Put the prompt together within `size` tokens. Raises ContextTooLarge."""
     fixed = fixed_tokens(prompt, tools)
-    room = size - fixed
     wanted = max_tokens or size // 4
-    if room < min(wanted, MIN_ANSWER_TOKENS):
-        raise _too_large(tier, size, fixed)
+    room = room_beside(fixed, tier, size, wanted)
     answer = min(wanted, room)
     left = room - answer
     history, left = _newest(prompt.history, left // 2 if hits else left, left)
@@ -71,6 +69,14 @@ def assemble(
         n_tokens=size - answer - left,
         max_tokens=answer,
     )
+
+
+def room_beside(fixed: int, tier: Tier, size: int, wanted: int) -> int:
+    """Return the tokens that are left. Raises ContextTooLarge: none for an answer."""
+    room = size - fixed
+    if room < min(wanted, MIN_ANSWER_TOKENS):
+        raise _too_large(tier, size, fixed)
+    return room
 
 
 def fixed_tokens(prompt: Prompt, tools: Sequence[JsonObject] = ()) -> int:
@@ -161,6 +167,7 @@ def _passage(hit: Hit, text: str, *, n: int) -> Passage:
         score=round(hit.score, 6),
         sha256=hit.sha256,
         text=text,
+        changed=hit.changed,
     )
 
 

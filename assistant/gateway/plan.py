@@ -32,6 +32,7 @@ from billing.gates import require_feature
 from billing.models import Tier
 from billing.selectors import tier_of
 from workspaces.access import get_workspace
+from workspaces.citations import as_they_stand
 from workspaces.models import Workspace
 from workspaces.search import Hit, search
 
@@ -322,7 +323,8 @@ def _hits(plan: Plan) -> Sequence[Hit]:
     wanted = max(8, min(60, plan.size // 200))
     if plan.offers[0].provider == EXTRACTIVE:
         wanted = 8
-    return search(workspaces=workspaces, query=question, max_results=wanted).hits
+    found = search(workspaces=workspaces, query=question, max_results=wanted).hits
+    return as_they_stand(found, workspaces)
 
 
 def _assemble(

@@ -22,6 +22,7 @@ from assistant.gateway.plan import Ask
 from assistant.gateway.prompts import chat
 from billing.metering import metered
 from workspaces.access import get_workspace
+from workspaces.api.serializers import ServingOutput
 from workspaces.files import read_lines
 from workspaces.models import Workspace
 from workspaces.queries import validate_query
@@ -125,7 +126,13 @@ def _search(call: Call, given: Mapping[str, Any]) -> dict[str, Any]:
             language=given["language"],
         )
     call.headers |= admission.limits.headers()
-    return {"results": list(AssistantHitOutput(outcome.hits, many=True).data)}
+    return {
+        "results": list(AssistantHitOutput(outcome.hits, many=True).data),
+        "indexes": {
+            workspace_id: ServingOutput(index).data
+            for workspace_id, index in outcome.indexes.items()
+        },
+    }
 
 
 async def _list_workspaces(call: Call, given: Mapping[str, Any]) -> dict[str, Any]:

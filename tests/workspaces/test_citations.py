@@ -1,12 +1,13 @@
 """Whether cited lines are still what they were, as files change below them."""
 
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from workspaces.citations import check_citations, check_lines
+from workspaces.citations import as_they_stand, check_citations, check_lines
 from workspaces.files import delete_file, put_file
 from workspaces.search import Hit
 
@@ -75,6 +76,54 @@ def test_unchanged_citations_cost_one_query(alice, queue):
 
     assert len(queries) == 1
     assert not any(check.changed for check in checks)
+
+
+def now(alice, *hits):
+    return as_they_stand(hits, [alice.workspace])
+
+
+def test_a_hit_is_cited_where_its_lines_stand_now(alice, cited):
+    found = replace(hit(alice), start_line=3, end_line=5)
+    text = "new\nnew\n" + BEFORE
+    cited(text)
+
+    (told,) = now(alice, found)
+
+    assert (told.start_line, told.end_line, told.changed) == (5, 7, False)
+    assert told.sha256 == sha256(text.encode()).hexdigest()
+
+
+def test_a_hit_whose_lines_are_no_more_says_so_and_an_untouched_one_does_not(
+    alice, cited
+):
+    early, late = hit(alice), replace(hit(alice), start_line=14, end_line=16)
+    cited(BEFORE.replace("line 15", "LINE 15"))
+
+    told = now(alice, late, early)
+
+    assert [(one.start_line, one.changed) for one in told] == [(14, True), (1, False)]
+    assert told[0].sha256 == SHA != told[1].sha256
+
+
+def test_a_hit_of_a_deleted_file_is_not_cited(alice, cited, queue):
+    cited(BEFORE + "more\n")
+    delete_file(workspace=alice.workspace, path="a.py")
+
+    assert now(alice, hit(alice)) == []
+
+
+def test_an_answer_cites_lines_where_they_stand_now(alice, cited):
+    """The index is older than the file: its citation follows the file."""
+    cited("# new\n" * 5 + BEFORE)
+
+    said = alice.api.post(
+        "/api/v1/assistant/chat",
+        {"message": "line 7", "workspace_id": alice.workspace.pk},
+        format="json",
+    ).json()
+
+    first = said["citations"][0]
+    assert (first["path"], first["start_line"], first["changed"]) == ("a.py", 6, False)
 
 
 def ask(alice, query):

@@ -94,6 +94,18 @@ def test_a_whole_index_says_that_it_is(alice, indexer):
     assert (index.state, index.keywords, index.meaning) == ("ready", 1.0, 1.0)
 
 
+def test_a_query_over_all_workspaces_says_what_served_each(alice, indexer):
+    indexer.index(alice.workspace, {"shop.py": SHOP})
+
+    told = alice.api.post(
+        "/api/v1/assistant/query", {"query": "greet"}, format="json"
+    ).json()
+
+    index = told["indexes"][alice.workspace.pk]
+    assert (index["state"], index["meaning"]) == ("ready", 1.0)
+    assert told["results"][0]["served_by"] == "both"
+
+
 def test_nothing_is_searched_before_there_is_an_index(alice):
     outcome = search(workspaces=[alice.workspace], query="greet")
 
