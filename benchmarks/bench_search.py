@@ -4,6 +4,9 @@
 query's embedding, both searches, the ranking, the texts out of the database. The
 passages are this project's own, in many slightly different copies; their vectors are
 real ones with noise added, since embedding 100,000 passages would take half an hour.
+
+`--server` searches through a Qdrant server's interface instead of the engine in this
+process (`benchmarks.edge_server`, whose Python is slower than a server).
 """
 
 import argparse
@@ -12,13 +15,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import django
 import numpy as np
+import psutil  # type: ignore[import-untyped]
+
+from tests.support.ports import free_port, listens, wait_for
 
 if TYPE_CHECKING:
     from workspaces.models import Workspace
@@ -32,6 +39,7 @@ _NOISE = 0.03  # a vector is then at cosine 0.86 to the one it was made from
 _QUERIES = 150
 _WARM_UP = 15
 _WORKSPACES = 1_000
+_SMALL = 1_000  # passages of the workspace that is searched among them
 _ROUNDING = 1e-5  # between two ways to add up a cosine
 _SUBJECTS = (
     "a token is counted",
@@ -68,17 +76,34 @@ def main(arguments: Sequence[str] = ()) -> None:
     """Print the figures; everything is kept in a scratch folder of its own."""
     models = os.environ.get("EMBEDDING_CACHE_DIR") or str(_ROOT / "var" / "models")
     with tempfile.TemporaryDirectory(prefix="bench-search-") as folder:
-        subprocess.run(
-            [sys.executable, "-m", __spec__.name, "--inside", *arguments],
-            cwd=_ROOT,
-            check=True,
-            env={
-                **os.environ,
-                "DATA_DIR": folder,
-                "EMBEDDING_CACHE_DIR": models,
-                "DJANGO_SETTINGS_MODULE": "aiassist.settings.embedded",
-            },
-        )
+        environment = {
+            **os.environ,
+            "DATA_DIR": folder,
+            "EMBEDDING_CACHE_DIR": models,
+            "DJANGO_SETTINGS_MODULE": "aiassist.settings.embedded",
+        }
+        with _server(Path(folder), "--server" in arguments) as url:
+            subprocess.run(
+                [sys.executable, "-u", "-m", __spec__.name, "--inside", *arguments],
+                cwd=_ROOT,
+                check=True,
+                env={**environment, "QDRANT_URL": url} if url else environment,
+            )
+
+
+@contextmanager
+def _server(folder: Path, wanted: bool) -> Iterator[str]:
+    if not wanted:
+        yield ""
+        return
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.edge_server", str(port)]
+    with subprocess.Popen([*command, str(folder / "server")], cwd=_ROOT) as process:
+        try:
+            wait_for(lambda: listens(port), seconds=30, what="the vector server")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
 
 
 class Bench:
@@ -96,7 +121,7 @@ class Bench:
         self._n_passages = n_passages
         self._n_workspaces = n_workspaces
         self._files = _own_sources()
-        self._vectors = _vectors(self._files, n_passages)
+        self._vectors = _vectors(self._files, max(n_passages, _SMALL))
 
     def large(self) -> None:
         started = time.perf_counter()
@@ -115,9 +140,10 @@ class Bench:
         self._store.drop(workspace.pk)
 
     def many(self) -> None:
-        asked = self._workspace(1_000)
+        asked = self._workspace(_SMALL)
         alone = self._measure("1,000 passages alone", _search_in(asked), _questions())
         started = time.perf_counter()
+        _print_costs("with one workspace open")
         others = [self._workspace(20) for _ in range(self._n_workspaces - 1)]
         per_one = (time.perf_counter() - started) / max(len(others), 1)
         print(f"{len(others)} more workspaces made, {per_one * 1000:.0f} ms each")
@@ -125,12 +151,14 @@ class Bench:
             f"the same among {self._n_workspaces:,}", _search_in(asked), _questions()
         )
         print(f"cost among {self._n_workspaces:,} to alone: {among / alone:.2f}")
+        _print_costs(f"with {self._n_workspaces:,} workspaces")
         turns = iter(others * 2)
         self._measure(
             "another workspace each time, opened for it",
             lambda question: _search_in(next(turns))(question),
             _questions()[: len(others)],
         )
+        _print_costs("after these")
 
     def _workspace(self, n_passages: int) -> "Workspace":
         from benchmarks.search_workspace import fill  # noqa: PLC0415
@@ -206,6 +234,16 @@ class Bench:
         return float(p50)
 
 
+def _print_costs(when: str) -> None:
+    """Print this process's memory; clean file pages go when others want memory."""
+    own = psutil.Process()
+    memory = own.memory_info()
+    print(
+        f"{when}: {memory.rss >> 20} MB resident, {memory.shared >> 20} MB of it file "
+        f"pages; {own.num_fds()} file handles, {own.num_threads()} threads"
+    )
+
+
 _asked = 0
 
 
@@ -247,8 +285,10 @@ def _vectors(files: dict[str, str], n: int) -> "Vector":
 def _inside(options: argparse.Namespace) -> None:
     django.setup()
     bench = Bench(options.passages, options.workspaces)
-    bench.large()
-    bench.many()
+    if options.passages:
+        bench.large()
+    if options.workspaces:
+        bench.many()
 
 
 if __name__ == "__main__":
@@ -256,6 +296,7 @@ if __name__ == "__main__":
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--passages", type=int, default=_PASSAGES)
     parser.add_argument("--workspaces", type=int, default=_WORKSPACES)
+    parser.add_argument("--server", action="store_true")
     given = parser.parse_args()
     if given.inside:
         _inside(given)
