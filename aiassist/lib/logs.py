@@ -61,6 +61,15 @@ class WithoutQuery(logging.Filter):
         return True
 
 
+class HostileInOneLine(logging.Filter):
+    """Cuts tracebacks where Django refuses a request: anybody may send thousands."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("django.security."):
+            record.exc_info = record.exc_text = None
+        return True
+
+
 class JsonLines(JsonFormatter):
     """One JSON object a line. Only named fields: an `extra` may hold anything."""
 

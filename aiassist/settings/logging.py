@@ -18,6 +18,7 @@ def logging_config(*, lines: str, access: str = LOG_LEVEL) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "filters": {
             "request_id": {"()": "aiassist.lib.logs.RequestIdFilter"},
+            "hostile": {"()": "aiassist.lib.logs.HostileInOneLine"},
             "without_query": {"()": "aiassist.lib.logs.WithoutQuery"},
         },
         "formatters": {"lines": {"()": f"aiassist.lib.logs.{lines}"}},
@@ -25,7 +26,7 @@ def logging_config(*, lines: str, access: str = LOG_LEVEL) -> dict[str, Any]:
             "console": {
                 "class": "logging.StreamHandler",
                 "formatter": "lines",
-                "filters": ["request_id"],
+                "filters": ["request_id", "hostile"],
             }
         },
         "root": {"handlers": ["console"], "level": "WARNING"},

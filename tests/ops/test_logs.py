@@ -5,6 +5,7 @@ import logging
 
 import psycopg
 import pytest
+from django.test import Client
 
 from aiassist.lib.logs import (
     JsonLines,
@@ -114,3 +115,12 @@ def test_an_access_line_without_numbers_stays_as_it_is():
 
     assert WithoutQuery().filter(made)
     assert made.getMessage() == "Application startup complete."
+
+
+def test_a_hostile_request_costs_one_line_of_log(
+    client: Client, capfd: pytest.CaptureFixture[str]
+):
+    client.get("/api/v1/me", headers={"Host": "evil.example"})
+
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "Invalid HTTP_HOST header: 'evil.example'" in line
