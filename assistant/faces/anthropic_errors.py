@@ -37,7 +37,7 @@ def error_body(error: AppError) -> dict[str, Any]:
 
 
 def _sentence(error: AppError) -> str:
-    """Return what the client reads. Some go by words: Claude Code then sums up."""
+    """Return what the client reads. Some go by words, as Claude Code does here."""
     if error.code != "context_too_large":
         return error.sentence
     used, limit = error.details.get("used"), error.details.get("limit")
