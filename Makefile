@@ -29,10 +29,13 @@ run: $(VENV)/.run ## Install what is missing and serve on http://127.0.0.1:8000 
 
 # One test process a core, each with its own PostgreSQL and Redis; a file's tests stay
 # together and in their order. One after the other: make test ARGS="-n 0"
+# Percent of the code that the whole suite reaches at least, a point below what it does
+# reach, so that it cannot fall in silence. A part of the suite (ARGS) reaches a part.
+BOUND = $(if $(strip $(ARGS)),,--cov-fail-under=95)
 PARALLEL = -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 test: $(VENV)/.test check ## Run every check and every test on servers of its own
-	@exec $(PY) -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
+	@exec $(PY) -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(BOUND) $(ARGS)
 
 # About 3 GB in .cache/clients, once. Some of them: make test-clients ARGS="codex llm"
 test-clients: $(VENV)/.test ## Let real clients (Codex, Claude Code, …) work with a running copy
