@@ -20,11 +20,18 @@ from unfold.decorators import action as unfold_action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts import audit, impersonation, keys
+from accounts.allauth_admin import PAGES
 from accounts.erasure import delete_user
 from accounts.models import ApiKey, AuditEvent, DataExport, TokenFamily, User
 from accounts.people import confirm_address
 from accounts.sessions import end_browser_sessions
-from accounts.staff import QuickPaginator, ReadOnlyAdmin, StaffModelAdmin, staff_of
+from accounts.staff import (
+    QuickPaginator,
+    ReadOnlyAdmin,
+    SearchByPerson,
+    StaffModelAdmin,
+    staff_of,
+)
 from aiassist.lib.clock import now
 
 if TYPE_CHECKING:  # generic in the stubs alone
@@ -110,7 +117,7 @@ class UserAdmin(_UserAdmin):
         ),
     )
     actions = ("disable", "enable", "sign_out", "resend_confirmation", "erase")
-    actions_detail = ("change_tier", "give_limits", "impersonate")
+    actions_detail = ("insights", "change_tier", "give_limits", "impersonate")
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: User | None = None
@@ -167,6 +174,18 @@ class UserAdmin(_UserAdmin):
         """Lead to the form of a new subscription, the person filled in."""
         form = reverse("admin:billing_subscription_add")
         return redirect(f"{form}?{urlencode({'user': object_id})}")
+
+    def has_insights_permission(
+        self, request: HttpRequest, object_id: object = None
+    ) -> bool:
+        return request.user.has_perm("billing.view_usagerecord")
+
+    @unfold_action(
+        description="How they work", url_path="habits", permissions=["insights"]
+    )
+    def insights(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Lead to what their last 30 days say."""
+        return redirect("admin:user_insights", object_id)
 
     def has_limits_permission(
         self, request: HttpRequest, object_id: object = None
@@ -309,6 +328,8 @@ class UserAdmin(_UserAdmin):
 
 
 admin.site.unregister(Group)
+for _model, _page in PAGES.items():
+    admin.site.register(_model, _page)
 
 
 @admin.register(Group)
@@ -317,7 +338,7 @@ class GroupAdmin(DjangoGroupAdmin, StaffModelAdmin):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
+class ApiKeyAdmin(SearchByPerson, ReadOnlyAdmin):
     """Keys can be revoked and nothing else; digests are not shown."""
 
     list_display = ("name", "prefix", "user", "status", "created_at", "last_used_at")
@@ -325,7 +346,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     paginator = QuickPaginator
     show_full_result_count = False
     list_filter = ("created_at",)
-    search_fields = ("prefix", "id", "user__email")
+    search_fields = whole_ids = ("prefix", "id")
     exclude = ("digest", "pepper_version")
     actions = ("revoke",)
 
@@ -339,11 +360,14 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
 
 @admin.register(TokenFamily)
-class TokenFamilyAdmin(ReadOnlyAdmin):
+class TokenFamilyAdmin(SearchByPerson, ReadOnlyAdmin):
     """Sign-ins by token; the tokens themselves are not stored."""
 
     list_display = ("id", "user", "ip", "created_at", "rotated_at", "revoked_at")
-    search_fields = ("id", "user__email")
+    list_select_related = ("user",)
+    paginator = QuickPaginator
+    show_full_result_count = False
+    search_fields = whole_ids = ("id",)
     exclude = ("current_jti", "previous_jti")
     actions = ("revoke",)
 
@@ -380,7 +404,7 @@ class ActionFilter(admin.SimpleListFilter):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnlyAdmin):
+class AuditEventAdmin(SearchByPerson, ReadOnlyAdmin):
     """The log: to read, never to write."""
 
     paginator = QuickPaginator
@@ -388,8 +412,8 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
     list_display = ("created_at", "action", "actor_id", "subject_id", "ip")
     list_filter = (ActionFilter, "created_at")
-    search_fields = ("actor_id", "subject_id", "request_id", "id")
-    date_hierarchy = "created_at"
+    people = ("actor_id", "subject_id")
+    search_fields = whole_ids = ("actor_id", "subject_id", "request_id", "id")
 
 
 @admin.register(DataExport)
@@ -397,4 +421,5 @@ class DataExportAdmin(ReadOnlyAdmin):
     """Asked-for exports, without their contents."""
 
     list_display = ("id", "user", "state", "created_at", "finished_at")
+    list_select_related = ("user",)
     exclude = ("body",)

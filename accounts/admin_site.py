@@ -37,6 +37,16 @@ class StaffAdminSite(UnfoldAdminSite):
     site_title = "aiassist admin"
     index_title = "Administration"
 
+    def register(
+        self, model_or_iterable: Any, admin_class: Any = None, **options: Any
+    ) -> None:
+        """Take no page of allauth's: they show secrets, and audit nothing.
+
+        accounts.allauth_admin has pages to look at.
+        """
+        if admin_class is None or not admin_class.__module__.startswith("allauth."):
+            super().register(model_or_iterable, admin_class, **options)
+
     def has_permission(self, request: HttpRequest) -> bool:
         return super().has_permission(request) and (
             not settings.ADMIN_REQUIRES_MFA or used_second_factor(request)

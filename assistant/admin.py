@@ -4,16 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from unfold.admin import StackedInline
 
 from accounts import audit
-from accounts.staff import StaffModelAdmin, staff_of
+from accounts.staff import (
+    QuickPaginator,
+    SearchByPerson,
+    StaffModelAdmin,
+    staff_of,
+)
 from aiassist.lib.errors import ValidationFailed
 from assistant import staff  # noqa: F401 - adds its page to the admin
 from assistant.catalogue import EMBEDDINGS
-from assistant.models import AIModel, Conversation, Upstream
+from assistant.models import AIModel, Conversation, Message, Upstream
 from assistant.places import MAX_KEY_CHARS, checked_base_url, is_key, seal_key
 from billing.models.tier import FEATURES
 
@@ -170,22 +175,28 @@ class AIModelAdmin(_AIModelAdmin):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(_ConversationAdmin):
+class ConversationAdmin(SearchByPerson, _ConversationAdmin):
     """No title either: it is the first question."""
 
     list_display = ("id", "user", "n_messages", "created_at", "updated_at")
     fields = ("id", "user", "workspace_id", "created_at", "updated_at")
     readonly_fields = fields
+    list_filter = ("created_at",)
     list_select_related = ("user",)
-    search_fields = ("id", "user__email")
-    date_hierarchy = "created_at"
+    paginator = QuickPaginator
+    show_full_result_count = False
+    search_fields = whole_ids = ("id",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        return super().get_queryset(request).annotate(n=Count("messages"))
+        # Counted for the rows of one page; a join would count them all first.
+        each = Message.objects.filter(conversation=OuterRef("pk")).order_by()
+        counted = each.values("conversation").annotate(n=Count("pk")).values("n")
+        rows: QuerySet[Conversation] = super().get_queryset(request)
+        return rows.annotate(n=Subquery(counted))
 
     @admin.display(description="messages")
     def n_messages(self, row: Conversation) -> int:
-        return int(getattr(row, "n", 0))
+        return int(getattr(row, "n", 0) or 0)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -1,20 +1,31 @@
 """Staff's view of tiers, subscriptions and usage. Records cannot be edited here."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, Sum
+from django.db.models import Sum
 from django.db.models.query import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 
 from accounts import audit
-from accounts.staff import QuickPaginator, ReadOnlyAdmin, StaffModelAdmin, staff_of
+from accounts.admin_site import STAFF_PAGES, StaffPage
+from accounts.models import User
+from accounts.staff import (
+    QuickPaginator,
+    ReadOnlyAdmin,
+    SearchByPerson,
+    StaffModelAdmin,
+    among,
+    staff_of,
+)
 from aiassist.lib import clock
+from billing.insights import insights
 from billing.models import (
     FEATURES,
     PROVIDERS,
@@ -27,9 +38,10 @@ from billing.models import (
     UsageRecord,
 )
 from billing.override_admin import LimitOverrideAdmin
-from billing.selectors import holders_of
+from billing.selectors import holders_of, tier_of
 from billing.simulator import DAYS, SHOWN, changes, simulate
 from billing.subscriptions import change_tier, end_subscription
+from billing.usage import report
 
 if TYPE_CHECKING:
     # Generic for mypy only: Django's own classes cannot be subscribed.
@@ -39,6 +51,9 @@ if TYPE_CHECKING:
 else:
     _ModelAdmin = StaffModelAdmin
     _TierForm = _AnyForm = forms.ModelForm
+
+
+METERED = ("search", *FEATURES)
 
 
 class TierForm(_TierForm):
@@ -199,7 +214,7 @@ class SubscriptionForm(_AnyForm):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(_ModelAdmin):
+class SubscriptionAdmin(SearchByPerson):
     """Adding one ends the one that ran; the action ends one with none after it."""
 
     form = SubscriptionForm
@@ -208,7 +223,7 @@ class SubscriptionAdmin(_ModelAdmin):
     paginator = QuickPaginator
     show_full_result_count = False
     list_select_related = ("user", "tier")
-    search_fields = ("user__email", "user__id")
+    search_fields = whole_ids = ("id",)
     autocomplete_fields = ("user",)
     actions = ("end_now",)
 
@@ -255,30 +270,30 @@ admin.site.register(LimitOverride, LimitOverrideAdmin)
 
 
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ReadOnlyAdmin):
+class UsageRecordAdmin(SearchByPerson, ReadOnlyAdmin):
     list_display = (
         *("id", "user", "admitted_at", "feature", "provider", "model", "status"),
         *("tokens_in", "tokens_out", "cost_usd_micros", "latency_ms"),
     )
     list_filter = (
-        *("status", "feature", "provider", "tier_code", "estimated"),
-        "admitted_at",
+        *("status", among("feature", METERED), among("provider", PROVIDERS)),
+        *("estimated", "admitted_at"),
     )
     list_select_related = ("user",)
-    search_fields = ("id", "request_id", "user__email", "user__id", "key_id")
+    search_fields = whole_ids = ("id", "request_id", "key_id")
     show_full_result_count = False  # counting the whole ledger takes long
     paginator = QuickPaginator
 
 
 @admin.register(UsageDay)
-class UsageDayAdmin(ReadOnlyAdmin):
+class UsageDayAdmin(SearchByPerson, ReadOnlyAdmin):
     list_display = (
         *("day", "user", "feature", "provider", "model", "requests"),
         *("tokens_in", "tokens_out", "cost_usd_micros", "errors"),
     )
-    list_filter = ("feature", "provider", "day")
+    list_filter = (among("feature", METERED), among("provider", PROVIDERS), "day")
     list_select_related = ("user",)
-    search_fields = ("user__email", "user__id", "model")
+    search_fields = whole_ids = ("model",)
     show_full_result_count = False
     paginator = QuickPaginator
 
@@ -289,7 +304,12 @@ class UsageDayAdmin(ReadOnlyAdmin):
         answer = super().changelist_view(request, extra_context)
         context = getattr(answer, "context_data", None)
         if context is not None and "cl" in context:
-            context["sums"] = _sums_by_model(context["cl"].queryset)
+            shown = context["cl"].queryset
+            # Years of everybody's days would take seconds to add up.
+            dated = any(name.startswith("day__") for name in request.GET)
+            since = None if dated else clock.now().date() - timedelta(days=30)
+            recent = shown if since is None else shown.filter(day__gte=since)
+            context.update(sums=_sums_by_model(recent), sums_since=since)
         return answer
 
 
@@ -299,7 +319,6 @@ def _sums_by_model(days: "QuerySet[UsageDay]") -> list[dict[str, Any]]:
         days.order_by()
         .values("feature", "provider", "model")
         .annotate(
-            users=Count("user", distinct=True),
             sum_requests=Sum("requests"),
             sum_in=Sum("tokens_in"),
             sum_out=Sum("tokens_out"),
@@ -312,17 +331,40 @@ def _sums_by_model(days: "QuerySet[UsageDay]") -> list[dict[str, Any]]:
 
 
 @admin.register(Reservation)
-class ReservationAdmin(ReadOnlyAdmin):
+class ReservationAdmin(SearchByPerson, ReadOnlyAdmin):
     """Calls that run now."""
 
     list_display = ("id", "user", "feature", "endpoint", "admitted_at", "expires_at")
-    list_filter = ("feature",)
+    list_filter = (among("feature", METERED),)
     list_select_related = ("user",)
-    search_fields = ("id", "request_id", "user__email", "user__id")
+    search_fields = whole_ids = ("id", "request_id")
 
 
 @admin.register(Quota)
-class QuotaAdmin(ReadOnlyAdmin):
+class QuotaAdmin(SearchByPerson, ReadOnlyAdmin):
     list_display = ("user", "hour_start", "hour_used", "day_start", "day_used")
     list_select_related = ("user",)
-    search_fields = ("user__email", "user__id")
+    search_fields = whole_ids = ("user_id",)
+    paginator = QuickPaginator
+    show_full_result_count = False
+
+
+def user_insights(request: HttpRequest, user_id: str) -> HttpResponse:
+    """Show one person's last 30 days: totals, habits, and the tier that fits."""
+    if not request.user.has_perm("billing.view_usagerecord"):
+        raise PermissionDenied
+    person = get_object_or_404(User, pk=user_id)
+    context = {
+        **admin.site.each_context(request),
+        "title": f"How {person.email} works",
+        "person": person,
+        "tier": tier_of(person),
+        "month": report(person, "month").totals,
+        "found": insights(person) if settings.ANALYTICS_ENABLED else None,
+    }
+    return render(request, "admin/insights.html", context)
+
+
+STAFF_PAGES.append(
+    StaffPage("accounts/user/<str:user_id>/insights", "user_insights", user_insights)
+)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Avg, Count, Q, Sum
 from django.db.models.functions import TruncDay
 
 from accounts.models import User
@@ -218,10 +218,14 @@ def provider_health(*, now: datetime | None = None) -> list[dict[str, Any]]:
         recent.exclude(provider="")
         .order_by()
         .values("provider")
-        .annotate(n=Count("pk"), failed=Count("pk", filter=Q(status="error")))
+        .annotate(
+            n=Count("pk"),
+            failed=Count("pk", filter=Q(status="error")),
+            ms=Avg("latency_ms", filter=Q(status="ok")),
+        )
         .order_by("-n")
     )
-    return [dict(row) for row in rows]
+    return [dict(row) | {"ms": row["ms"] and round(row["ms"])} for row in rows]
 
 
 def _plots(slices: list[_Slice], start: datetime, end: datetime) -> list[Plot]:

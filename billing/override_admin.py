@@ -11,7 +11,7 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
 )
 
-from accounts.staff import QuickPaginator, StaffModelAdmin, staff_of
+from accounts.staff import QuickPaginator, SearchByPerson, staff_of
 from aiassist.lib import clock
 from billing.models import FEATURES, PROVIDERS, LimitOverride
 from billing.models.override import LISTS, NUMBERS, OVERRIDABLE
@@ -19,10 +19,8 @@ from billing.overrides import end_override, override_limits
 
 if TYPE_CHECKING:
     # Generic for mypy only: Django's own classes cannot be subscribed.
-    _ModelAdmin = admin.ModelAdmin[Any]
     _Form = forms.ModelForm[LimitOverride]
 else:
-    _ModelAdmin = StaffModelAdmin
     _Form = forms.ModelForm
 
 _CHOICES = {"providers": PROVIDERS, "features": FEATURES}
@@ -109,7 +107,7 @@ LimitOverrideForm.declared_fields.update(_LIMITS)
 LimitOverrideForm.base_fields.update(_LIMITS)
 
 
-class LimitOverrideAdmin(_ModelAdmin):
+class LimitOverrideAdmin(SearchByPerson):
     """Adding one ends the one that ran; the action ends one with none after it."""
 
     form = LimitOverrideForm
@@ -118,7 +116,7 @@ class LimitOverrideAdmin(_ModelAdmin):
     list_select_related = ("user",)
     paginator = QuickPaginator
     show_full_result_count = False
-    search_fields = ("user__email", "user__id")
+    search_fields = whole_ids = ("id",)
     autocomplete_fields = ("user",)
     actions = ("end_now",)
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from accounts import audit
 from accounts.models import User
-from accounts.staff import QuickPaginator, StaffModelAdmin
+from accounts.staff import QuickPaginator, SearchByPerson, StaffModelAdmin
 from workspaces.errors import JobNotActive
 from workspaces.jobs import cancel_job, phase_of, request_rebuild
 from workspaces.models import IndexJob, Tombstone, UserStorage, Workspace
@@ -56,7 +56,7 @@ class _ReadOnly:
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(_ReadOnly, WorkspaceModelAdmin):
+class WorkspaceAdmin(_ReadOnly, SearchByPerson, WorkspaceModelAdmin):
     list_display = (
         "id",
         "name",
@@ -70,8 +70,10 @@ class WorkspaceAdmin(_ReadOnly, WorkspaceModelAdmin):
     )
     list_filter = ("status",)
     list_select_related = ("user",)
-    search_fields = ("id", "name", "user__email")
+    search_fields = whole_ids = ("id", "name")
     ordering = ("-created_at",)
+    show_full_result_count = False
+    paginator = QuickPaginator
     exclude = ("lease_token",)
     actions = ("rebuild",)
 
@@ -86,7 +88,7 @@ class WorkspaceAdmin(_ReadOnly, WorkspaceModelAdmin):
 
 
 @admin.register(IndexJob)
-class IndexJobAdmin(_ReadOnly, IndexJobModelAdmin):
+class IndexJobAdmin(_ReadOnly, SearchByPerson, IndexJobModelAdmin):
     list_display = (
         "id",
         "workspace",
@@ -102,7 +104,7 @@ class IndexJobAdmin(_ReadOnly, IndexJobModelAdmin):
     )
     list_filter = ("state", ("parked_at", admin.EmptyFieldListFilter))
     list_select_related = ("user", "workspace")
-    search_fields = ("id", "workspace__id", "user__email")
+    search_fields = whole_ids = ("id", "workspace_id")
     exclude = ("manifest", "cursor", "skipped")
     actions = ("cancel", "retry", "park", "release")
     show_full_result_count = False

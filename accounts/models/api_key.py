@@ -59,6 +59,7 @@ class ApiKey(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["-created_at"], name="api_key_newest")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"

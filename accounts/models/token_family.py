@@ -33,6 +33,7 @@ class TokenFamily(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["-created_at"], name="token_family_newest")]
         verbose_name_plural = "token families"
 
     def __str__(self) -> str:

@@ -89,6 +89,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.UniqueConstraint(Lower("email"), name="user_email_once_any_case"),
         ]
         indexes = [
+            models.Index(fields=["-date_joined"], name="user_newest"),
             models.Index(
                 fields=["deleted_at"],
                 name="user_awaiting_erasure",

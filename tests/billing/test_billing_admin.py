@@ -168,7 +168,6 @@ def test_staff_see_what_the_filtered_days_add_up_to(alice, charlie, stella):
         "feature": "basic_chat",
         "provider": "openai",
         "model": "small",
-        "users": 2,
         "sum_requests": 2,
         "sum_in": 2000,
         "sum_out": 0,

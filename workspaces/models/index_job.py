@@ -150,6 +150,7 @@ class IndexJob(models.Model):
                 condition=Q(cleaned_at=None)
                 & Q(state__in=["succeeded", "failed", "cancelled"]),
             ),
+            models.Index(fields=["-created_at"], name="job_newest"),
             models.Index(
                 fields=["-finished_at"],
                 name="job_first_ended",

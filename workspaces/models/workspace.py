@@ -80,6 +80,7 @@ class Workspace(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["user", "-created_at"], name="workspace_of_user"),
+            models.Index(fields=["-created_at"], name="workspace_newest"),
         ]
         constraints = [
             models.CheckConstraint(
