@@ -11,3 +11,4 @@ class AssistantConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("assistant.privacy")
+        import_module("assistant.judging")

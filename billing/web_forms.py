@@ -31,6 +31,22 @@ class WishForm(forms.Form):
     file_bytes = forms.IntegerField(
         label="A file of so many bytes", required=False, min_value=0, max_value=2**53
     )
+    storage_bytes = forms.IntegerField(
+        label="So many bytes more in all", required=False, min_value=0, max_value=2**53
+    )
+    # Django takes declared fields out of the class, so its own `files` stays.
+    files = forms.IntegerField(  # type: ignore[assignment]
+        label="So many files in a workspace",
+        required=False,
+        min_value=0,
+        max_value=2**31,
+    )
+    workspaces = forms.IntegerField(
+        label="So many more workspaces", required=False, min_value=0, max_value=10**6
+    )
+    context_tokens = forms.IntegerField(
+        label="A prompt of so many tokens", required=False, min_value=0, max_value=2**31
+    )
     requests = forms.IntegerField(
         label="So many calls", initial=1, min_value=0, max_value=1_000_000
     )
@@ -42,5 +58,9 @@ class WishForm(forms.Form):
             feature=asked["feature"] or None,
             provider=asked["provider"] or None,
             file_bytes=asked["file_bytes"],
+            storage_bytes=asked["storage_bytes"],
+            files=asked["files"],
+            workspaces=asked["workspaces"],
+            context_tokens=asked["context_tokens"],
             requests=asked["requests"],
         )

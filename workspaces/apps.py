@@ -17,6 +17,7 @@ class WorkspacesConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("workspaces.privacy")
+        import_module("workspaces.judging")
         erasers.register("workspaces", _erase)
         health_checks.register("vector database", _ping)
 

@@ -31,7 +31,7 @@ MAX_NAME_CHARS = 100
 def create_workspace(*, user: User, name: str) -> Workspace:
     """Add an empty workspace. Raises WorkspaceLimit when the tier holds no more."""
     lock_storage(user)  # parallel creations are counted one after the other
-    _require_room(user, tier_of(user))
+    require_workspaces(user, tier_of(user))
     return Workspace.objects.create(user=user, name=clean_name(name))
 
 
@@ -111,9 +111,10 @@ def clean_name(name: str) -> str:
     return stripped
 
 
-def _require_room(user: User, tier: Tier) -> None:
+def require_workspaces(user: User, tier: Tier, n: int = 1) -> None:
+    """Raise WorkspaceLimit unless the tier holds so many more."""
     used = Workspace.objects.for_user(user).count()
-    if used >= tier.max_workspaces:
+    if used + n > tier.max_workspaces:
         room = room_of(
             tier, lambda t: t.max_workspaces, lambda n: f"{n} workspaces", verb="holds"
         )

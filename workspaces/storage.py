@@ -111,21 +111,26 @@ def lock_workspace(workspace: Workspace) -> Workspace:
 
 def charge(storage: UserStorage, n_bytes: int, tier: Tier) -> None:
     """Add bytes to the user's account. Raises StorageExceeded."""
+    require_storage(storage.n_bytes, n_bytes, tier)
+    storage.n_bytes += n_bytes
+    storage.save(update_fields=["n_bytes"])
+
+
+def require_storage(used: int, n_bytes: int, tier: Tier) -> None:
+    """Raise StorageExceeded unless the tier stores so many more bytes."""
     limit = tier.max_storage_bytes
-    if n_bytes and storage.n_bytes + n_bytes > limit:
+    if n_bytes and used + n_bytes > limit:
         room = storage_room(tier)
         raise StorageExceeded(
-            f"{room.sentence} {megabytes(storage.n_bytes)} are in use and this adds "
+            f"{room.sentence} {megabytes(used)} are in use and this adds "
             f"{megabytes(n_bytes)}. Delete files or workspaces to make room.",
             policy="storage_bytes",
             scope="user",
             limit=limit,
-            used=storage.n_bytes,
+            used=used,
             resets_at=None,
             alternatives=["Delete files or workspaces.", *room.alternatives],
         )
-    storage.n_bytes += n_bytes
-    storage.save(update_fields=["n_bytes"])
 
 
 def storage_room(tier: Tier) -> Room:

@@ -27,3 +27,5 @@ health_checks = Registry()
 erasers = Registry()
 # name -> function(user) -> object; the app's part of a data export, JSON-ready
 exporters = Registry()
+# name -> function(user, tier, n) -> None; raises LimitRefused as the real call would
+limit_judges = Registry()

@@ -78,6 +78,24 @@ class LimitsCheckInput(serializers.Serializer[Any]):
     file_bytes = serializers.IntegerField(
         min_value=0, max_value=2**53, required=False, help_text="of one file"
     )
+    files = serializers.IntegerField(
+        min_value=0, max_value=2**31, required=False, help_text="of one workspace"
+    )
+    workspaces = serializers.IntegerField(
+        min_value=0, max_value=1_000_000, required=False, help_text="how many more"
+    )
+    storage_bytes = serializers.IntegerField(
+        min_value=0, max_value=2**53, required=False, help_text="how many more"
+    )
+    context_tokens = serializers.IntegerField(
+        min_value=0,
+        max_value=2**31,
+        required=False,
+        help_text="of a prompt, before any code is retrieved",
+    )
+    own_provider_keys = serializers.BooleanField(
+        default=False, help_text="may you bring keys of your own for providers?"
+    )
     requests = serializers.IntegerField(
         min_value=0, max_value=1_000_000, default=1, help_text="how many calls more"
     )

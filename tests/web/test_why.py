@@ -6,10 +6,14 @@ import pytest
 from django.urls import reverse
 
 from aiassist.lib.errors import LimitRefused
+from assistant.own_keys import add_key
 from billing.models import Tier
 from billing.reasons import REASONS
 from billing.subscriptions import change_tier
+from tests.billing.people import ask
 from workspaces.files import put_file
+from workspaces.services import create_workspace
+from workspaces.sync import start_sync
 
 CODE = {"code": "x = 1", "language": "python"}
 CALLS = {  # feature -> address, body
@@ -65,6 +69,78 @@ def test_asking_first_tells_each_tiers_windows(alice, vectors, tier, window):
     after = checked(alice, feature="basic_chat")
     assert after == really(alice, "basic_chat")
     assert [reason["policy"] for reason in after] == [window]
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_asking_first_tells_each_tiers_calls_at_one_time(alice, vectors, tier):
+    on(alice, tier)
+    Tier.objects.filter(pk=tier).update(max_concurrent=1)
+    assert checked(alice) == []
+    ask(alice)
+
+    assert checked(alice) == really(alice, "basic_chat")
+    assert checked(alice)[0]["policy"] == "concurrency"
+
+
+ROOM = {  # what is asked -> what of it the tier has, what fits, what the real call is
+    "workspaces": (
+        *("max_workspaces", {"workspaces": 1}, {"workspaces": 2}),
+        lambda who: [create_workspace(user=who.user, name=f"w{i}") for i in range(2)],
+    ),
+    "storage_bytes": (
+        *("max_storage_bytes", {"storage_bytes": 2}, {"storage_bytes": 3}),
+        lambda who: put_file(workspace=who.workspace, path="a.py", data=b"xyz"),
+    ),
+    "files": (
+        *("max_files_per_workspace", {"files": 2}, {"files": 3}),
+        lambda who: start_sync(
+            workspace=who.workspace,
+            manifest={f"{i}.py": "0" * 64 for i in range(3)},
+            delete_missing=True,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("limit", ROOM)
+@pytest.mark.parametrize("tier", TIERS)
+def test_asking_first_tells_each_tiers_room(alice, tier, limit):
+    column, fitting, too_many, act = ROOM[limit]
+    on(alice, tier)
+    Tier.objects.filter(pk=tier).update(**{column: max(fitting.values())})
+    assert checked(alice, **fitting) == []
+    refused = checked(alice, **too_many)
+    with pytest.raises(LimitRefused) as real:
+        act(alice)
+
+    told = {name: real.value.details[name] for name in ("policy", "limit")}
+    assert told.items() <= refused[0].items()
+    assert refused[0]["code"] == real.value.code
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_asking_first_tells_each_tiers_context(alice, vectors, tier):
+    most = on(alice, tier).context_tokens
+    message = "word " * (most + 200)
+    refused = checked(alice, context_tokens=most)
+    real = really(alice, "basic_chat", message=message[:20_000])
+
+    assert checked(alice, context_tokens=most - 64) == []
+    assert refused[0]["policy"] == "context_tokens" and refused[0]["limit"] == most
+    if real:
+        assert (real[0]["code"], real[0]["limit"]) == ("context_too_large", most)
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_asking_first_tells_each_tiers_own_keys(alice, tier):
+    held = on(alice, tier)
+    told = checked(alice, own_provider_keys=True)
+    if held.own_provider_keys:
+        assert told == []
+        return
+    with pytest.raises(LimitRefused) as real:
+        add_key(user=alice.user, tier=held, provider="openai", key="sk-" + "a" * 20)
+    assert (told[0]["code"], told[0]["detail"]) == (real.value.code, str(real.value))
 
 
 @pytest.mark.parametrize("tier", TIERS)
