@@ -1,5 +1,7 @@
 """The verbs of a chat that is kept."""
 
+from collections.abc import Sequence
+
 from django.db import transaction
 
 from accounts.models import User
@@ -32,12 +34,20 @@ def history_of(conversation: Conversation) -> list[ChatMessage]:
 
 @transaction.atomic
 def ask_in(
-    *, user: User, conversation: Conversation | None, question: str, workspace_id: str
+    *,
+    user: User,
+    conversation: Conversation | None,
+    question: str,
+    workspace_id: str,
+    workspace_ids: Sequence[str] = (),
 ) -> Conversation:
     """Keep the question, in a new conversation where there is none yet."""
     if conversation is None:
         conversation = Conversation.objects.create(
-            user=user, title=title_of(question), workspace_id=workspace_id
+            user=user,
+            title=title_of(question),
+            workspace_id=workspace_id,
+            workspace_ids=list(workspace_ids),
         )
     conversation.messages.create(role="user", content=question)
     Conversation.objects.filter(pk=conversation.pk).update(updated_at=clock.now())

@@ -7,7 +7,10 @@ _UNTIL_DELETED = "Until the conversation or the account is deleted."
 classify(
     "assistant.Conversation",
     owner="user",
-    export=("id", "user", "title", "workspace_id", "created_at", "updated_at"),
+    export=(
+        *("id", "user", "title", "workspace_id", "workspace_ids"),
+        *("created_at", "updated_at"),
+    ),
     retention=_UNTIL_DELETED,
     erase="delete",
 )

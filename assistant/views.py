@@ -20,6 +20,7 @@ from accounts.web import session_principal, signed_in
 from aiassist.lib.errors import AppError, LimitRefused
 from aiassist.lib.markdown import Cite, render_message
 from assistant.api.base import collected
+from assistant.api.serializers import MAX_WORKSPACES
 from assistant.catalogue import Offer, allowed, live_models, offers_of
 from assistant.conversations import (
     delete_conversation,
@@ -28,7 +29,7 @@ from assistant.conversations import (
     take_back_last,
 )
 from assistant.gateway import prompts
-from assistant.gateway.plan import ALL_WORKSPACES, Ask
+from assistant.gateway.plan import ALL_WORKSPACES, Ask, naming
 from assistant.models import Conversation, Message
 from assistant.web_forms import TitleForm
 from billing.api.mixins import endpoint_of, request_id_of
@@ -92,7 +93,7 @@ def ask(request: HttpRequest) -> HttpResponse:
         endpoint=endpoint_of(request),
         request_id=request_id_of(request),
         prompt=prompts.chat(question),
-        workspace_id=request.POST.get("workspace_id", ""),
+        **naming(request.POST.getlist("workspace_ids")[:MAX_WORKSPACES]),
         conversation_id=request.POST.get("conversation_id", ""),
         keeps=True,
         model=request.POST.get("model", ""),
@@ -151,21 +152,29 @@ async def _answer(wanted: Ask) -> str:
 def _page(request: HttpRequest, found: Conversation | None) -> HttpResponse:
     user = signed_in(request)
     workspaces = list(Workspace.objects.for_user(user).order_by("name"))
-    chosen = found.workspace_id if found else request.GET.get("workspace", "")
+    chosen = _picked(request, found)
     if not found and not chosen:
         ready = [each for each in workspaces if each.generation]
-        chosen = ready[0].pk if len(ready) == 1 else ""
+        chosen = [ready[0].pk] if len(ready) == 1 else []
     context = {
         "section": "chat",
         "conversation": found,
         "shown": _shown(found) if found else [],
         "conversations": _latest(request),
         "workspaces": workspaces,
-        "workspace_id": chosen,
+        "chosen": chosen,
         "ALL_WORKSPACES": ALL_WORKSPACES,
         "choices": _choices(user, tier_of(user)),
     }
     return render(request, "chat/chat.html", context)
+
+
+def _picked(request: HttpRequest, found: Conversation | None) -> list[str]:
+    """Return the ids that are ticked when the page opens."""
+    if found is not None and found.workspace_ids:
+        return list(found.workspace_ids)
+    single = found.workspace_id if found else request.GET.get("workspace", "")
+    return [single] if single else []
 
 
 def _latest(request: HttpRequest) -> list[Conversation]:

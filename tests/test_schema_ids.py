@@ -32,6 +32,7 @@ from tests.support.people import Person
 # What a field names, by the name that `holdings_of` gives it.
 IDS = {
     "X-Workspace-Id": "workspace_id",
+    "workspace_ids": "workspace_id",  # a list of them
     **{
         name: name
         for name in (
@@ -55,11 +56,13 @@ PLAIN = {
     # Values
     *("name", "full_name", "preferences", "scopes", "expires_at"),
     *("requests", "file_bytes", "files", "file", "delete_missing"),
+    *("workspaces", "storage_bytes", "context_tokens", "own_provider_keys"),
     *("include", "exclude", "use_gitignore", "ignore_files", "size", "head"),
     *("lines", "sha256", "url", "ref", "username", "every_hours"),
     *("key", "base_url"),  # of somebody else's server
     "hook_id",  # a code host's; its signature is the credential
 }
+LISTED = {"workspace_ids"}
 # Not ids there, although they are called so elsewhere.
 LABELS = {("POST /api/v1/assistant/complete", "path")}
 # Filters over one's own rows: a foreign id finds nothing, as an unknown one does.
@@ -169,7 +172,8 @@ def name_it(
         return operation.send(client, ids, query={field: value})
     if where == "header":
         return operation.send(client, ids, body=body, headers={field: value})
-    return operation.send(client, ids, body={**body, field: value})
+    sent = [value] if field in LISTED else value
+    return operation.send(client, ids, body={**body, field: sent})
 
 
 def what_is_told(answer: Any, value: str) -> Any:

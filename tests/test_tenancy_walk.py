@@ -49,6 +49,8 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("dashboard/settings/notifications/", "dashboard/settings/sessions/"),
     *("dashboard/settings/sessions/end/", "dashboard/as/end/"),
     *("dashboard/why/", "dashboard/why/<slug:code>/"),
+    "dashboard/settings/provider-keys/",
+    "dashboard/settings/provider-keys/<slug:provider>/",
 }
 _W = "api/v1/workspaces/<str:workspace_id>"
 _D = "dashboard/workspaces/<str:workspace_id>"
@@ -73,6 +75,8 @@ OWNED = {  # the ids in the address belong to somebody
     *(f"{_D}/search/", f"{_D}/files/", f"{_D}/source/<path:path>/"),
     *(f"{_D}/jobs/<str:job_id>/", f"{_D}/jobs/<str:job_id>/cancel/"),
     *("dashboard/chat/<str:conversation_id>/",),
+    "dashboard/settings/provider-keys/<str:provider_key_id>/test/",
+    "dashboard/settings/provider-keys/<str:provider_key_id>/remove/",
     "dashboard/chat/<str:conversation_id>/delete/",
     "dashboard/chat/<str:conversation_id>/rename/",
     "dashboard/chat/<str:conversation_id>/retry/",
@@ -106,7 +110,7 @@ def alices(alice: Person, queue: object) -> dict[str, str]:
 
 
 # What stands in an address and is nobody's.
-ANYBODYS = {"slug": "curl", "code": "quota_exceeded"}
+ANYBODYS = {"slug": "curl", "code": "quota_exceeded", "provider": "openai"}
 
 
 def filled(route: str, ids: dict[str, str]) -> str:

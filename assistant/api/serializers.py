@@ -14,12 +14,21 @@ from assistant.models import Conversation, Message
 from workspaces.api.serializers import ServingOutput
 from workspaces.search import MODES
 
+MAX_WORKSPACES = 20  # that one question searches
+
 
 class AnswerInput(serializers.Serializer[Any]):
     """What every request for an answer may say."""
 
     workspace_id = WorkspaceIdField(
         required=False, help_text="Retrieve code from this workspace."
+    )
+    workspace_ids = serializers.ListField(
+        child=WorkspaceIdField(),
+        required=False,
+        min_length=1,
+        max_length=MAX_WORKSPACES,
+        help_text="Retrieve code from all of these; goes before workspace_id.",
     )
     model = serializers.CharField(
         required=False,
@@ -221,7 +230,10 @@ class AIModelsOutput(serializers.Serializer[Any]):
 class ConversationOutput(serializers.ModelSerializer[Conversation]):
     class Meta:
         model = Conversation
-        fields = ["id", "title", "workspace_id", "created_at", "updated_at"]
+        fields = [
+            *("id", "title", "workspace_id", "workspace_ids"),
+            *("created_at", "updated_at"),
+        ]
 
 
 class MessageOutput(serializers.ModelSerializer[Message]):

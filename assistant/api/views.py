@@ -41,7 +41,7 @@ from assistant.gateway import prompts
 from assistant.gateway.context import context_size
 from assistant.gateway.fim import Cursor
 from assistant.gateway.open import open_turn
-from assistant.gateway.plan import Ask, Options
+from assistant.gateway.plan import Ask, Options, naming
 from assistant.gateway.turn import Turn
 from assistant.models import Conversation
 from assistant.providers.base import ChatMessage
@@ -117,7 +117,7 @@ class AnswerView(AsyncView):
             **self.call(),
             feature=self.feature,
             prompt=self.prompt_of(data),
-            workspace_id=data.get("workspace_id", ""),
+            **naming(data.get("workspace_ids", ()), data.get("workspace_id", "")),
             model=data.get("model", ""),
             may_fall_back=data.get("fallback"),
             options=Options(

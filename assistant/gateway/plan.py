@@ -65,6 +65,7 @@ class Ask:
     request_id: str
     prompt: Prompt
     workspace_id: str = ""
+    workspace_ids: tuple[str, ...] = ()  # several, in the place of one
     conversation_id: str = ""
     keeps: bool = False  # as a conversation
     model: str = ""
@@ -73,6 +74,14 @@ class Ask:
     has_images: bool = False
     has_image_urls: bool = False  # that the provider would have to fetch
     options: Options = Options()
+
+
+def naming(workspace_ids: Sequence[str], single: str = "") -> dict[str, Any]:
+    """Return what an Ask says of several workspaces, or of the one that is named."""
+    named = tuple(dict.fromkeys(workspace_ids)) or (single,)
+    if ALL_WORKSPACES in named:
+        return {"workspace_id": ALL_WORKSPACES}
+    return {"workspace_id": named[0]} if len(named) == 1 else {"workspace_ids": named}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,7 @@ class Plan:
     notice: str  # what the extractive provider says of why it answers
     bare: Assembled  # the prompt without any retrieved code
     everywhere: bool = False  # in all of the caller's workspaces; then none is named
+    several: tuple[Workspace, ...] = ()  # in these; then no single one is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +165,7 @@ async def plan_in_loop(ask: Ask, tier: Tier) -> Plan | None:
     Who may do this at all was judged with the admission. Refusals take the database:
     they tell which tier has more.
     """
-    if ask.workspace_id or ask.conversation_id or ask.keeps:
+    if ask.workspace_id or ask.workspace_ids or ask.conversation_id or ask.keeps:
         return None
     if ask.principal.user.has_provider_keys:  # which the database holds
         return None
@@ -169,7 +179,8 @@ async def plan_in_loop(ask: Ask, tier: Tier) -> Plan | None:
 
 async def make_ready(plan: Plan) -> Ready:
     """Search the code and keep the question. Raises VectorsUnavailable."""
-    if not (plan.workspace or plan.everywhere or plan.ask.keeps):
+    searches = plan.workspace or plan.several or plan.everywhere
+    if not (searches or plan.ask.keeps):
         return Ready(plan, plan.bare, plan.conversation)
     return await in_db(_retrieve, plan)
 
@@ -182,16 +193,19 @@ def _judge(ask: Ask, live: Live, tier: Tier | None) -> Plan:
     if ask.conversation_id:
         conversation = get_conversation(user, ask.conversation_id)
         prompt = chat(prompt.final[-1].content, history_of(conversation))
+    several = _several(ask, conversation)
     remembered = conversation.workspace_id if conversation else ""
-    everywhere = (ask.workspace_id or remembered) == ALL_WORKSPACES
+    everywhere = not several and (ask.workspace_id or remembered) == ALL_WORKSPACES
     everything = offers_of(user, tier, live)
     offers = _offers(ask, tier, everything)
-    workspace = None if everywhere else _workspace(ask, remembered)
+    single = not (everywhere or several)
+    workspace = _workspace(ask, remembered) if single else None
     return _plan(
         *(ask, prompt, tier, offers, everything),
         workspace=workspace,
         conversation=conversation,
         everywhere=everywhere,
+        several=several,
     )
 
 
@@ -204,6 +218,7 @@ def _plan(
     workspace: Workspace | None = None,
     conversation: Conversation | None = None,
     everywhere: bool = False,
+    several: tuple[Workspace, ...] = (),
 ) -> Plan:
     """Put the plan together. Raises ContextTooLarge before anything is spent."""
     size = context_size(tier, offers[0])
@@ -215,6 +230,7 @@ def _plan(
         size=size,
         workspace=workspace,
         everywhere=everywhere,
+        several=several,
         conversation=conversation,
         notice=why_extractive(offers, everything, tier),
         bare=_assemble(ask, prompt, tier, size, []),
@@ -273,6 +289,17 @@ _ABILITIES = {
 }
 
 
+def _several(ask: Ask, conversation: Conversation | None) -> tuple[Workspace, ...]:
+    """Return the workspaces that are named together; a conversation's may be gone."""
+    user = ask.principal.user
+    if ask.workspace_ids:
+        return tuple(get_workspace(user, each) for each in ask.workspace_ids)
+    if ask.workspace_id or conversation is None or not conversation.workspace_ids:
+        return ()
+    mine = Workspace.objects.for_user(user)
+    return tuple(mine.filter(pk__in=conversation.workspace_ids).order_by("pk"))
+
+
 def _workspace(ask: Ask, remembered: str) -> Workspace | None:
     """Return the workspace to search; one that a conversation had may be gone."""
     user = ask.principal.user
@@ -295,6 +322,7 @@ def _retrieve(plan: Plan) -> Ready:
             conversation=conversation,
             question=plan.prompt.final[-1].content,
             workspace_id=_named(plan),
+            workspace_ids=[each.pk for each in plan.several],
         )
     return Ready(plan, assembled, conversation)
 
@@ -310,6 +338,8 @@ def _searched(plan: Plan) -> list[Workspace]:
     if plan.everywhere:
         mine = Workspace.objects.for_user(plan.ask.principal.user)
         return list(mine.filter(generation__gt=0).order_by("-last_indexed_at"))
+    if plan.several:
+        return list(plan.several)
     return [plan.workspace] if plan.workspace else []
 
 

@@ -32,6 +32,7 @@ class Conversation(models.Model):
     title = models.CharField(max_length=120)  # the first question, shortened
     # Not a foreign key: a conversation outlives its workspace.
     workspace_id = models.CharField(max_length=64, blank=True)
+    workspace_ids = models.JSONField(default=list, blank=True)  # several; else empty
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -43,6 +44,7 @@ class Conversation(models.Model):
             models.Index(
                 fields=["user", "-created_at"], name="conversation_user_newest"
             ),
+            models.Index(fields=["-created_at"], name="conversation_newest"),
         ]
 
     def __str__(self) -> str:

@@ -166,9 +166,11 @@ async function readEvents(body, onEvent) {
 
 function bodyOf(question) {
   const body = { message: question, stream: true };
-  for (const name of ["conversation_id", "workspace_id", "model"]) {
+  for (const name of ["conversation_id", "model"]) {
     if (form.elements[name].value) body[name] = form.elements[name].value;
   }
+  const workspaces = new FormData(form).getAll("workspace_ids");
+  if (workspaces.length) body.workspace_ids = workspaces;
   return JSON.stringify(body);
 }
 
@@ -337,3 +339,30 @@ if (!wide.matches) past.open = false;
 reveal(root);
 toEnd();
 if (wide.matches) input.focus();
+
+// The picker of workspaces: "all" goes alone, and the closed picker says what is chosen.
+const picker = document.querySelector("[data-picker]");
+const boxes = [...picker.querySelectorAll("input[name=workspace_ids]")];
+
+function tellChosen() {
+  const names = boxes.filter((box) => box.checked).map((box) => box.labels[0].textContent.trim());
+  const shown = names.length > 1 ? `${names.length} workspaces` : names[0] ?? "No workspace";
+  picker.querySelector("[data-picker-chosen]").textContent = shown;
+}
+
+picker.addEventListener("change", ({ target }) => {
+  const isAll = "pickerAll" in target.dataset;
+  for (const box of boxes) {
+    if (target.checked && box !== target && isAll !== ("pickerAll" in box.dataset)) box.checked = false;
+  }
+  tellChosen();
+});
+picker.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  picker.open = false;
+  picker.querySelector("summary").focus();
+});
+addEventListener("click", (event) => {
+  if (!picker.contains(event.target)) picker.open = false;
+});
+tellChosen();

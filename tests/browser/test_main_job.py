@@ -16,6 +16,7 @@ PAGES = [
     *("/dashboard/settings/", "/accounts/email/", "/accounts/password/change/"),
     *("/accounts/2fa/", "/accounts/2fa/webauthn/add/", "/accounts/3rdparty/"),
     *("/dashboard/settings/sessions/", "/dashboard/settings/notifications/"),
+    "/dashboard/settings/provider-keys/",
     *("/dashboard/connect/", "/dashboard/connect/vscode/", "/dashboard/why/"),
     *("/dashboard/why/quota_exceeded/", "/dashboard/usage/?period=day"),
     *("/dashboard/workspaces/", "/dashboard/workspaces/new/", "/dashboard/chat/"),

@@ -165,7 +165,7 @@ def test_a_question_is_answered_without_javascript(alice, vectors):
 
 def test_a_question_about_a_strangers_workspace_is_refused(alice, charlie):
     """T2."""
-    body = {"message": "What is this?", "workspace_id": alice.workspace.pk}
+    body = {"message": "What is this?", "workspace_ids": [alice.workspace.pk]}
 
     answer = charlie.web.post(reverse("chat:ask"), body, follow=True)
 

@@ -9,6 +9,8 @@ from assistant.models import Conversation, Message
 from workspaces.models import Workspace
 from workspaces.services import create_workspace
 
+CHAT = "/api/v1/assistant/chat"
+
 
 @pytest.fixture
 def asked(alice):
@@ -75,13 +77,59 @@ def test_t6_a_question_to_all_searches_ones_own_alone(alice, charlie, monkeypatc
         Workspace.objects.filter(pk=owner.workspace.pk).update(
             last_generation=1, generation=1
         )
-    body = {"message": "Why?", "workspace_id": ALL_WORKSPACES}
+    body = {"message": "Why?", "workspace_ids": [ALL_WORKSPACES]}
     answer = alice.web.post(reverse("chat:ask"), body)
 
     assert answer.status_code == 302
     assert [each.pk for each in searched] == [alice.workspace.pk]
     kept = Conversation.objects.for_user(alice.user).get()
     assert kept.workspace_id == ALL_WORKSPACES
+
+
+def test_a_question_to_several_searches_these_and_the_chat_remembers(
+    alice, monkeypatch
+):
+    searched: list[list[str]] = []
+
+    def search(workspaces, **asked):
+        searched.append([each.pk for each in workspaces])
+        return _nothing()
+
+    monkeypatch.setattr("assistant.gateway.plan.search", search)
+    made = [create_workspace(user=alice.user, name=f"w{i}").pk for i in range(3)]
+    body = {"message": "Why?", "workspace_ids": made[:2]}
+    page = alice.web.post(reverse("chat:ask"), body, follow=True)
+
+    assert searched == [made[:2]]
+    assert page.text.count(" checked") == 2
+    kept = Conversation.objects.for_user(alice.user).get()
+    told = alice.api.get(f"/api/v1/assistant/conversations/{kept.pk}").json()
+    assert (told["workspace_id"], told["workspace_ids"]) == ("", made[:2])
+
+    more = {"message": "And?", "conversation_id": kept.pk}
+    assert alice.api.post(CHAT, more, format="json").status_code == 200
+    assert sorted(searched[1]) == sorted(made[:2])
+
+
+def test_the_api_searches_several_and_takes_one_as_one(alice, charlie, monkeypatch):
+    searched: list[list[str]] = []
+
+    def search(workspaces, **asked):
+        searched.append([each.pk for each in workspaces])
+        return _nothing()
+
+    monkeypatch.setattr("assistant.gateway.plan.search", search)
+    two = [create_workspace(user=alice.user, name=f"w{i}").pk for i in range(2)]
+
+    def status(ids):
+        body = {"message": "Why?", "workspace_ids": ids}
+        return alice.api.post(CHAT, body, format="json").status_code
+
+    assert status(two) == status([*two, *two]) == status([two[0]]) == 200
+    assert searched == [two, two, two[:1]]
+    assert status([two[0], charlie.workspace.pk]) == 404
+    assert (status([]), status(["nonsense"]), status(two * 11)) == (400, 400, 400)
+    assert len(searched) == 3
 
 
 def _nothing():
