@@ -138,3 +138,15 @@ def test_our_mails_say_who_where_and_what_to_do(db):
 
     assert sent.subject == "[aiassist] Confirm your e-mail address"
     assert "Hello from" not in sent.body and "/accounts/confirm-email/" in sent.body
+
+
+def test_a_change_of_address_waits_and_can_be_taken_back(alice):
+    page = "/accounts/email/"
+    alice.web.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    alice.web.post(page, {"email": "new@example.test", "action_add": ""})
+    waiting = alice.web.get(page).text
+
+    assert "new@example.test" in waiting and "Not confirmed" in waiting
+    assert " style=" not in waiting
+    alice.web.post(page, {"email": "new@example.test", "action_remove": ""})
+    assert "Not confirmed" not in alice.web.get(page).text

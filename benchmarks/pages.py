@@ -1,0 +1,127 @@
+"""How soon a page shows something, and what it weighs: `python -m benchmarks.pages`.
+
+Starts the embedded site with a month of demo data and opens each page in a Chromium
+with an empty cache, three times; prints the median of the first contentful paint.
+"""
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.conftest import chromium
+from tests.support.demo import PASSWORD
+from tests.support.ports import free_port, wait_for
+from tests.support.processes import ROOT, Process, python
+
+_TIMES = 3
+_OUTSIDE = ("/", "/pricing/", "/guides/", "/guides/quickstart/", "/accounts/login/")
+_INSIDE = (
+    *("/dashboard/", "/dashboard/usage/?period=month", "/dashboard/limits/"),
+    *("/dashboard/keys/", "/dashboard/connect/", "/dashboard/connect/vscode/"),
+    *("/dashboard/workspaces/", "/dashboard/chat/", "/dashboard/settings/"),
+    *("/dashboard/settings/sessions/", "/accounts/2fa/"),
+)
+_STAFF = ("/admin/", "/admin/billing/usagerecord/", "/admin/accounts/user/")
+_TOLD = """() => {
+  const paint = performance.getEntriesByName("first-contentful-paint")[0];
+  const files = performance.getEntriesByType("resource");
+  const sent = files.concat(performance.getEntriesByType("navigation"));
+  return [
+    paint ? paint.startTime : 0,
+    sent.reduce((sum, file) => sum + file.transferSize, 0),
+    sent.length,
+  ];
+}"""
+
+
+def main() -> None:
+    home = Path(tempfile.mkdtemp(prefix="aiassist-bench-"))
+    port = free_port()
+    env = {**os.environ, "DATA_DIR": str(home), "PORT": str(port)}
+    env["OLLAMA_URL"] = "http://127.0.0.1:9"
+    site = f"http://127.0.0.1:{port}"
+    try:
+        with Process(python("-m", "aiassist.run"), log=home / "log", env=env) as run:
+            wait_for(lambda: run.alive and _answers(site), seconds=90, what="the site")
+            subprocess.run(
+                [sys.executable, "-m", "tests.support.demo"],
+                env={**env, "DJANGO_SETTINGS_MODULE": "aiassist.settings.embedded"},
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+            )
+            _measure(site)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _measure(site: str) -> None:
+    print("| page | first paint, ms | sent, KB | requests |\n| --- | --- | --- | --- |")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for email, paths in (
+            ("", _OUTSIDE),
+            ("ada@example.test", _INSIDE),
+            ("stella@example.test", _STAFF),
+        ):
+            cookies = _signed_in(browser, site, email) if email else []
+            for path in paths:
+                times, sizes, n = zip(
+                    *(_view(browser, site + path, cookies) for _ in range(_TIMES)),
+                    strict=True,
+                )
+                print(
+                    f"| {path} | {statistics.median(times):.0f} "
+                    f"| {statistics.median(sizes) / 1000:.0f} | {n[0]} |",
+                    flush=True,
+                )
+        browser.close()
+
+
+def _view(browser: Browser, url: str, cookies: list[dict[str, str]]) -> list[float]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+    page: Page = context.new_page()
+    page.goto(url)
+    page.wait_for_function(
+        "performance.getEntriesByName('first-contentful-paint').length > 0"
+    )
+    told: list[float] = page.evaluate(_TOLD)
+    context.close()
+    return told
+
+
+def _signed_in(browser: Browser, site: str, email: str) -> list[dict[str, str]]:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{site}/accounts/login/")
+    page.fill("main [name=login]", email)
+    page.fill("main [name=password]", PASSWORD)
+    page.click("main button[type=submit] >> nth=0")
+    page.wait_for_url(re.compile("/dashboard/"))
+    cookies = context.cookies()
+    context.close()
+    return [dict(each) for each in cookies]  # type: ignore[arg-type]
+
+
+def _answers(site: str) -> bool:
+    try:
+        with urlopen(f"{site}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+if __name__ == "__main__":
+    main()
