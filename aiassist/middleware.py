@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponsePermanentRedirect
+from django.http import Http404, HttpRequest, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware as DjangoCommonMiddleware
 from whitenoise.middleware import WhiteNoiseFileResponse, WhiteNoiseMiddleware
@@ -51,13 +51,19 @@ def _dress(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase
 
 
 class CommonMiddleware(DjangoCommonMiddleware):
-    """Django's, except that probes may call the server by any name."""
+    """Django's, except that probes may call the server by any name.
+
+    And no address holds a NUL: PostgreSQL takes none, so that an id with one would
+    be a failure of ours on every route.
+    """
 
     def process_request(
         self, request: HttpRequest
     ) -> HttpResponsePermanentRedirect | None:
         if request.path in _PROBES:
             return None
+        if "\0" in request.path:
+            raise Http404
         return super().process_request(request)
 
 

@@ -206,10 +206,8 @@ def _packed(named: dict[str, str]) -> bytes:
 
 
 def _unpacked(sync: Sync) -> dict[str, str]:
-    # A sync from before manifests were kept has its entries alone.
     if sync.manifest is None:
-        rows = SyncEntry.objects.filter(sync=sync)
-        return dict(rows.values_list("path", "sha256"))
+        raise SyncClosed("This sync was begun by an older version. Start a new one.")
     plain = zstandard.ZstdDecompressor().decompress(sync.manifest)
     named: dict[str, str] = json.loads(plain)
     return named
