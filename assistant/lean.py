@@ -24,7 +24,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from aiassist.api.problems import as_app_error, headers_of
-from aiassist.lib.errors import AppError, TooLarge, ValidationFailed
+from aiassist.lib.errors import AppError, QuotaExceeded, TooLarge, ValidationFailed
 from aiassist.lib.request_ids import accepted_or_new, current_request_id
 from aiassist.lib.security_headers import SECURITY_HEADERS
 from assistant.faces.base import Face, Wanted, written
@@ -90,6 +90,13 @@ class LeanFaces:
         try:
             self._floods.check(headers)
             await call.answer()
+        except QuotaExceeded as error:
+            # It is told before the body is read, so that Django may still do it.
+            self._floods.count(headers)
+            if settings.LOCAL_FALLBACK_PER_HOUR:
+                await self._app(scope, receive, send)
+            else:
+                await call.refuse(error)
         except AppError as error:
             self._floods.count(headers)
             await call.refuse(error)

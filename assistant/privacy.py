@@ -46,6 +46,13 @@ classify(
     erase="delete",
 )
 classify(
+    "assistant.SpareCalls",
+    owner="user",
+    export=("user", "hour_start", "used"),
+    retention="Until the account is deleted.",
+    erase="delete",
+)
+classify(
     "assistant.Upstream",
     owner="",
     withheld={

@@ -40,6 +40,7 @@ def stream_response(turn: Turn, render: Render) -> StreamingHttpResponse:
             "Cache-Control": "no-cache",
             "X-Accel-Buffering": "no",
             **turn.admission.limits.headers(),
+            **turn.route.headers(),
         },
     )
     # Whoever keeps answers (`Idempotency-Key`) asks for it when the stream is over.

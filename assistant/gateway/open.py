@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from accounts.principals import Principal
-from aiassist.lib.errors import AppError
+from aiassist.lib.errors import AppError, QuotaExceeded
 from assistant.gateway.background import spawn
 from assistant.gateway.plan import Ask, make_plan, make_ready, plan_in_loop
+from assistant.gateway.routing import QUOTA
+from assistant.gateway.spare import admit_spare
 from assistant.gateway.turn import Turn
 from billing.admission import Admission, aadmit
 from billing.ledger import arelease
@@ -15,15 +17,22 @@ from billing.ledger import arelease
 
 async def open_turn(ask: Ask) -> Turn:
     """Judge, admit, retrieve and start. Raises AppError; then nothing was spent."""
-    plan = await make_plan(ask)
-    admission = await admit_call(
-        ask.principal,
-        feature=ask.feature,
-        endpoint=ask.endpoint,
-        request_id=ask.request_id,
-    )
+    plan, instead_of = await make_plan(ask), ""
+    try:
+        admission = await admit_call(
+            ask.principal,
+            feature=ask.feature,
+            endpoint=ask.endpoint,
+            request_id=ask.request_id,
+        )
+    except QuotaExceeded as refusal:
+        plan, admission = await admit_spare(ask, plan, refusal)
+        instead_of = QUOTA
     async with giving_back(admission):
-        return Turn(await make_ready(plan), admission)
+        turn = Turn(await make_ready(plan), admission)
+        if instead_of:
+            turn.route.failed.append(instead_of)
+        return turn
 
 
 async def open_admitted(ask: Ask, admission: Admission, *, is_short: bool) -> Turn:

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 MAX_TRIES = 3  # at one provider
 MAX_WAIT_SECONDS = 3.0  # a provider that asks for more is not tried again
 BACKOFF_SECONDS = 0.25
+QUOTA = "quota"  # among the models given up on: none was asked, as none was left
 
 
 @dataclass(slots=True)
@@ -57,6 +58,8 @@ class Route:
         """What the usage record says: did another one answer than was chosen first?"""
         if not self.failed:
             return ""
+        if self.failed[0] == QUOTA:
+            return QUOTA
         return "upstream" if self.offer.id == self.wanted.id else "model"
 
     def headers(self) -> dict[str, str]:
@@ -87,12 +90,21 @@ async def answers(
     """
     for index, offer in enumerate(offers):
         route.offer = offer
+        name = breaker_of(offer)
         try:
-            async with aclosing(_guarded(offer, build, route)) as deltas:
+            if name and not await breakers.admits(name):
+                raise _resting(offer, name)
+            async with aclosing(_tries(offer, _built(offer, build), route)) as deltas:
                 async for delta in deltas:
                     yield delta
             return
+        except ProviderRejected:
+            if name:  # it answers, if only to refuse
+                breakers.succeeded(name)
+            raise
         except ProviderUnavailable as error:
+            if name:
+                _tell_breaker(name, error)
             if route.first_token_at is not None or index == len(offers) - 1:
                 raise
             route.failed.append(offer.label)
@@ -102,27 +114,20 @@ async def answers(
             )
 
 
-async def _guarded(
-    offer: Offer, build: Callable[[Offer], ChatRequest], route: Route
-) -> AsyncGenerator[Delta, None]:
-    """Ask one, unless its breaker is open; tell the breaker what came of it."""
-    name = breaker_of(offer)
-    if name and not await breakers.admits(name):
-        rest = math.ceil(breakers.rest_seconds(name))
-        raise ProviderResting(provider=offer.provider, retry_after_seconds=max(1, rest))
-    try:
-        async with aclosing(_tries(offer, _built(offer, build), route)) as deltas:
-            async for delta in deltas:
-                yield delta
-    except (ProviderMisconfigured, ProviderRejected):
-        if name:  # it answers, if only to refuse
-            breakers.succeeded(name)
-        raise
-    except ProviderUnavailable as error:
-        if name:
-            breakers.failed(name)
-            vitals.note_failure(name, error.code)
-        raise
+def _resting(offer: Offer, name: str) -> ProviderResting:
+    rest = math.ceil(breakers.rest_seconds(name))
+    return ProviderResting(provider=offer.provider, retry_after_seconds=max(1, rest))
+
+
+def _tell_breaker(name: str, error: ProviderUnavailable) -> None:
+    """Tell what came of a call that gave no answer."""
+    if isinstance(error, ProviderResting):
+        return  # there was none
+    if isinstance(error, ProviderMisconfigured):
+        breakers.succeeded(name)  # it answers, if only to refuse
+        return
+    breakers.failed(name)
+    vitals.note_failure(name, error.code)
 
 
 def _built(offer: Offer, build: Callable[[Offer], ChatRequest]) -> ChatRequest:
