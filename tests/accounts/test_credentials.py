@@ -9,6 +9,7 @@ from django.test import Client
 
 from accounts import keys
 from accounts.models import ApiKey, AuditEvent
+from accounts.principals import resolve
 from aiassist.lib import cached_principals
 from tests.support.redis import RedisServer
 
@@ -140,3 +141,7 @@ def test_u8_a_dead_redis_holds_up_one_revocation_not_each(
 
     assert took < 5  # each would wait for a second
     assert not any(key.is_usable() for key in ApiKey.objects.for_user(alice.user))
+
+
+def test_a_request_that_has_met_no_session_is_nobodys(rf):
+    assert resolve(rf.get(ME)) is None
