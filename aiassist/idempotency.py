@@ -17,6 +17,7 @@ from asgiref.sync import (
     markcoroutinefunction,
 )
 from django.core.exceptions import RequestDataTooBig
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -31,7 +32,7 @@ from aiassist.api.problems import (
     request_id_of,
 )
 from aiassist.lib.db import in_background, in_db, keep
-from aiassist.lib.errors import AppError
+from aiassist.lib.errors import AppError, ServiceUnavailable
 from aiassist.lib.request_ids import current_request_id
 from assistant.faces.anthropic_errors import AnthropicErrors
 from assistant.faces.openai_errors import OpenAIErrors
@@ -129,19 +130,19 @@ def _begin(request: HttpRequest) -> Claim | HttpResponse | None:
     """Return the claim, or the answer; None lets the view refuse the request."""
     try:
         principal = resolve(request)
-    except AppError:
-        return None
-    if principal is None:
-        return None
-    try:
+        if principal is None:
+            return None
         fingerprint = _fingerprint(request, principal)
-    except RequestDataTooBig:
+    except (AppError, RequestDataTooBig, DatabaseError):
         return None
     try:
         key = request.headers[HEADER]
         begun = idempotency.begin(principal.user, key, fingerprint)
     except AppError as error:
         return _refusal(request, error)
+    except (OperationalError, InterfaceError):
+        # Whether it was made before cannot be known now.
+        return _refusal(request, ServiceUnavailable())
     return begun if isinstance(begun, Claim) else _again(begun)
 
 

@@ -18,6 +18,7 @@ from accounts import audit
 from accounts.models import User
 from aiassist.lib import clock
 from aiassist.lib.cached_principals import end_cached_principals
+from aiassist.lib.db import release_connections
 from aiassist.lib.errors import AppError, Conflict, NotFound, ValidationFailed
 from aiassist.lib.vault import SealBroken
 from assistant.errors import OwnKeyRefused, ProviderMisconfigured, ProviderUnavailable
@@ -126,6 +127,7 @@ def try_key(*, row: ProviderKey, request: HttpRequest | None = None) -> Trial:
     began = time.monotonic()
     error: AppError | None = None
     names: tuple[str, ...] = ()
+    release_connections()  # none is held while somebody else's server thinks
     try:
         names = async_to_sync(_ask)(row)
     except AppError as failure:

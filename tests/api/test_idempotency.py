@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from django.db import OperationalError
 
 from accounts.idempotency import MAX_ANSWER_BYTES, forget_old
 from accounts.keys import create_key
@@ -279,3 +280,18 @@ def test_q13_an_answer_too_large_to_keep_says_so(
     assert answer.status_code == 409
     assert answer.json()["code"] == "idempotent_answer_lost"
     assert names(alice) == ["code"]
+
+
+def test_q13_without_the_database_nothing_is_made(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the call was made before cannot be known."""
+
+    def away(*args: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr("accounts.idempotency.begin", away)
+    answer = make(alice)
+
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert names(alice) == []

@@ -137,6 +137,17 @@ def test_q10_max_tokens_reaches_the_provider_bounded(
     assert 0 < openai.chats[0].body["max_tokens"] < 16_000
 
 
+def test_q10_without_max_tokens_a_share_of_the_context_is_kept_and_the_truth_settled(
+    pro: Person, openai: FakeProvider
+) -> None:
+    openai.will(openai_stream("x", usage=(11, 1)))
+    post(pro, "chat", message="How?")
+
+    assert openai.chats[0].body["max_tokens"] == 4_000
+    (record,) = records_of(pro)
+    assert (record.tokens_in, record.tokens_out) == (11, 1)
+
+
 def test_q10_too_much_text_is_refused_before_any_call(
     pro: Person, openai: FakeProvider
 ) -> None:
