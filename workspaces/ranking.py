@@ -12,7 +12,7 @@ benchmark (`python -m benchmarks.retrieval --tune`), never on its test half.
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -68,6 +68,16 @@ WEIGHTS: Mapping[Kind, Weights] = {
     Kind.PATH: replace(_WORDS, path=0.1, exact=3.0),
 }
 
+# Where nothing has a vector, found in the same way: how well the words match tells more
+# than where they stand.
+_BY_WORDS: Mapping[Kind, Weights] = {
+    kind: replace(weight, meaning=0.0, file_meaning=0.0, neighbour=0.0)
+    for kind, weight in {
+        **WEIGHTS,
+        Kind.WORDS: replace(_WORDS, words=3.0, file_words=0.2),
+    }.items()
+}
+
 _PROSE = frozenset(
     """markdown restructuredtext text html yaml json xml toml ini csv gettext latex
     diff""".split()
@@ -94,16 +104,20 @@ def rank(
     dense: Sequence[ScoredPoint],
     sparse: Sequence[ScoredPoint],
     weights: Mapping[Kind, Weights] = WEIGHTS,
+    *,
+    coverage: float = 1.0,
 ) -> list[Ranked]:
     """Merge both lists, best first, each point once, scores in (0, 1].
 
-    Equal inputs give equal outputs, whatever order equals came in.
+    `coverage` is the share of passages that have a vector: the fewer, the less the
+    nearest of them say against all that have none yet. Equal inputs give equal outputs,
+    whatever order equals came in.
     """
-    weight = weights[question.kind]
+    weight = _blend(weights, question.kind, coverage if dense else 0.0)
     points = {point.id: point.payload for point in (*sparse, *dense)}
     evidence = _Evidence(points, _nearness(dense), _matches(sparse), _places(sparse))
     factor = _factors(question, weight)
-    best = _best_possible(weight)
+    best = _best_possible(weights[question.kind])
     ranked = [
         Ranked(
             id=point_id,
@@ -146,6 +160,20 @@ def quoted_share(question: Question, text: str) -> float:
             longest = end - start
             end += 1
     return longest / len(wanted)
+
+
+def _blend(weights: Mapping[Kind, Weights], kind: Kind, coverage: float) -> Weights:
+    """Return the weights for so large a share of passages with vectors."""
+    whole = weights[kind]
+    if coverage >= 1.0 or weights is not WEIGHTS:
+        return whole
+    words = _BY_WORDS[kind]
+    mixed = {
+        field.name: getattr(words, field.name) * (1 - coverage)
+        + getattr(whole, field.name) * coverage
+        for field in fields(Weights)
+    }
+    return Weights(**mixed)
 
 
 class _Evidence:

@@ -222,7 +222,9 @@ def _candidates(
     if query.sparse is not None and index.state == "building" and index.keywords < 1:
         unread = _scan(workspace, index.generation, query, where)
         sparse = sorted([*sparse, *unread.points], key=lambda point: -point.score)
-    ranked = rank(query.question, dense, sparse)
+    # Of an index that is not whole yet, few passages may have a vector.
+    coverage = index.meaning if index.state == "building" else 1.0
+    ranked = rank(query.question, dense, sparse, coverage=coverage)
     if pattern is None:
         return ranked
     return [found for found in ranked if pattern.fullmatch(found.payload.path)]

@@ -159,3 +159,24 @@ def test_it_sees_how_much_of_a_query_is_quoted():
     assert quoted_share(question, 'raise Failure("Cannot open the file: %s")') == 4 / 6
     assert quoted_share(question, "open the other file") == 0
     assert quoted_share(read_question("a b c"), "a b c") == 0
+
+
+def test_the_first_vectors_of_an_index_do_not_outdo_words_of_the_rest():
+    """Two of a hundred passages have a vector: neither may be what was asked for."""
+    dense = [hit("near", 0.4), hit("far", 0.1)]
+    sparse = [hit("words", 9.0), hit("near", 1.0)]
+    question = read_question("how is money given back")
+
+    few = rank(question, dense, sparse, coverage=0.02)
+    all_of_them = rank(question, dense, sparse, coverage=1.0)
+
+    assert (few[0].id, all_of_them[0].id) == ("words", "near")
+
+
+def test_without_vectors_the_best_match_of_the_words_comes_first():
+    sparse = [
+        hit("refund", 9.0, path="shop/refund.py"),
+        *(hit(f"many{n}", 5.0, path="shop/cart.py", start=n * 20) for n in range(4)),
+    ]
+
+    assert ranked("money that customers get back", sparse=sparse)[0] == "refund"
