@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -9,12 +10,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts.profile import change_profile
 from accounts.web import add_error, signed_in
 from aiassist.lib.errors import AppError, NotFound
 from assistant import own_keys
 from assistant.models import ProviderKey
 from assistant.providers.vendors import VENDORS
-from assistant.web_forms import ProviderKeyForm
+from assistant.web_forms import FallbackForm, ProviderKeyForm
 from billing.models import Tier
 from billing.selectors import tier_of, tiers_by_rank
 
@@ -102,6 +104,18 @@ def key_remove(request: HttpRequest, provider_key_id: str) -> HttpResponse:
     return redirect("provider_keys:list")
 
 
+@login_required
+@require_POST
+def fallback_put(request: HttpRequest) -> HttpResponse:
+    """Say whether a local model may answer when the quota is used up."""
+    user = signed_in(request)
+    form = FallbackForm(request.POST)
+    form.full_clean()
+    change_profile(user=user, preferences=user.preferences | form.cleaned_data)
+    messages.success(request, "Saved.")
+    return redirect("provider_keys:list")
+
+
 def _page(
     request: HttpRequest, provider: str = "", form: ProviderKeyForm | None = None
 ) -> HttpResponse:
@@ -119,6 +133,8 @@ def _page(
         "tier": tier,
         "better": None if tier.own_provider_keys else _tier_with_keys(),
         "vendors": vendors,
+        "spare_calls": settings.LOCAL_FALLBACK_PER_HOUR,
+        "fallback": FallbackForm(initial=signed_in(request).preferences),
     }
     status = 200 if form is None else 422
     return render(request, "settings/provider_keys.html", context, status=status)

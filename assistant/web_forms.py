@@ -32,3 +32,13 @@ class ProviderKeyForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "url"}),
         help_text="Empty: the provider's own. Else https, reachable from outside.",
     )
+
+
+class FallbackForm(forms.Form):
+    """Whether something is better than nothing."""
+
+    local_fallback = forms.BooleanField(
+        label="Let a local model answer",
+        help_text="Answers of it say so. Your quota stays as it is.",
+        required=False,
+    )

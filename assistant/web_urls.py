@@ -14,6 +14,7 @@ chat = [
 ]
 provider_keys = [
     path("", key_views.key_list, name="list"),
+    path("fallback/", key_views.fallback_put, name="fallback"),
     path("<slug:provider>/", key_views.key_put, name="put"),
     path("<str:provider_key_id>/test/", key_views.key_try, name="try"),
     path("<str:provider_key_id>/remove/", key_views.key_remove, name="remove"),

@@ -51,6 +51,7 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("dashboard/why/", "dashboard/why/<slug:code>/"),
     "dashboard/settings/provider-keys/",
     "dashboard/settings/provider-keys/<slug:provider>/",
+    "dashboard/settings/provider-keys/fallback/",
 }
 _W = "api/v1/workspaces/<str:workspace_id>"
 _D = "dashboard/workspaces/<str:workspace_id>"

@@ -103,3 +103,18 @@ def test_t1_a_stranger_tries_and_removes_nothing(pro, charlie):
     for act in ("test", "remove"):
         assert charlie.web.post(f"{PAGE}{row.pk}/{act}/").status_code == 404
     assert ProviderKey.objects.get() == row
+
+
+def test_a_local_model_may_answer_if_operator_and_user_wish_so(alice, settings):
+    settings.LOCAL_FALLBACK_PER_HOUR = 0
+    assert "When your quota is used up" not in alice.web.get(PAGE).text
+
+    settings.LOCAL_FALLBACK_PER_HOUR = 20
+    alice.web.post(f"{PAGE}fallback/", {"local_fallback": "on"})
+    page = alice.web.get(PAGE).text
+    alice.user.refresh_from_db()
+    assert "up to 20 calls an hour" in page and " checked" in page
+    assert alice.user.preferences["local_fallback"] is True
+    alice.web.post(f"{PAGE}fallback/", {})
+    alice.user.refresh_from_db()
+    assert alice.user.preferences["local_fallback"] is False
