@@ -10,14 +10,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx2
+
 from tests.clients import trial
 from tests.clients.agents import AGENTS
+from tests.clients.home import Failed
 from tests.clients.model import ScriptedModel
 from tests.clients.outside import Outside
 from tests.clients.packages import NODE, Installed, NotInstalled
 from tests.clients.sdks import SDKS
 from tests.clients.site import Site
-from tests.clients.trial import TRIALS, Bench, Client, Failed, Passed
+from tests.clients.trial import TRIALS, Bench, Client, Passed
 
 CLIENTS: tuple[Client, ...] = (*SDKS, *AGENTS)
 
@@ -53,9 +56,7 @@ class Row:
     def cell(self, name: str) -> str:
         if name in self.passed:
             return f"{self.passed[name].seconds:.1f} s"
-        if name in self.failed or "installation" in self.failed:
-            return "FAILED" if name in self._names else ""
-        return "–"
+        return "FAILED" if self.failed and name in self._names else "–"
 
 
 def main() -> int:
@@ -110,7 +111,11 @@ def _try(bench: Bench, site: Site, outside: Outside, row: Row) -> None:
     if row.installed is None:
         return
     outside.asked.clear()
-    blocks = site.connect(row.client.page)
+    try:
+        blocks = site.connect(row.client.page)
+    except httpx2.HTTPError as error:
+        row.failed["page"] = str(error)
+        return
     for each in row.client.trials:
         try:
             row.passed[each.name] = trial.run(
@@ -148,6 +153,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if unknown := set(options.only) - set(pages):
         parser.error(f"no such client: {', '.join(sorted(unknown))}")
+    if options.keep and Path(options.keep).exists():
+        parser.error(f"{options.keep} exists already")
     return options
 
 

@@ -57,7 +57,7 @@ def _running(*titles: str) -> SetUp:
         home.follow(blocks)
         for block in blocks:
             if block.title in titles:
-                home.run(["bash", "-euc", block.text], seconds=60)
+                home.must_run(block.text)
 
     return set_up
 

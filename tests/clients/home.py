@@ -18,7 +18,11 @@ _FILE = re.compile(r"(?<!\S)[\w.-]+\.\w+$")  # "The agent's mcp.json"
 _ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[()][A-Z0-9])")
 
 
-class TooSlow(Exception):
+class Failed(Exception):
+    """A client did not do what it should; the sentence says what."""
+
+
+class TooSlow(Failed):
     """A client was not done within its time; holds what it had said."""
 
 
@@ -107,6 +111,12 @@ class Home:
             self._end_daemons()
         took = time.monotonic() - began
         return Ran(code, _plain(process.output), took)
+
+    def must_run(self, script: str, *, seconds: float = 60.0) -> None:
+        """Run the page's lines for a shell. Raises Failed."""
+        ran = self.run(["bash", "-eu", "-c", script], seconds=seconds)
+        if ran.code:
+            raise Failed(f"{script.split(chr(10))[0]} …: {ran.output.strip()[-500:]}")
 
     def _end_daemons(self) -> None:
         """End what a client left running: it has this home, and no other has."""

@@ -34,7 +34,7 @@ def _shell(home: Home, installed: Installed, prompt: str) -> list[str]:
 
 
 def _llm(home: Home, installed: Installed, prompt: str) -> list[str]:
-    home.run(["bash", "-eu", "ask.sh"], seconds=60)
+    home.must_run((home.project / "ask.sh").read_text())
     options = ("-m", "aiassist", "--functions", FUNCTION)
     return [str(installed.bin / "llm"), *options, prompt]
 

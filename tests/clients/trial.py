@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.clients.home import NOTE, Home, Ran, TooSlow
+from tests.clients.home import NOTE, Failed, Home, Ran, TooSlow
 from tests.clients.model import Pick, ScriptedModel, Task
 from tests.clients.packages import Installed, Npm, PyPI
 from tests.clients.site import Block
@@ -21,10 +21,6 @@ FOUND = "retry_delay"  # in the workspace, and nowhere in a prompt
 TRIALS = ("turn", "tool", "search")
 Ask = Callable[[Home, Installed, str], Sequence[str]]  # the command for a prompt
 SetUp = Callable[[Home, Sequence[Block]], None]
-
-
-class Failed(Exception):
-    """A client did not do what it should; the sentence says what."""
 
 
 def follow(home: Home, blocks: Sequence[Block]) -> None:
