@@ -4,11 +4,14 @@ import base64
 import gzip
 import tracemalloc
 from hashlib import sha256
+from io import BytesIO
+from typing import Any
 
 import pytest
 import zstandard
 
 from billing.models import Tier
+from workspaces.api.parts import Parts
 from workspaces.models import Blob
 from workspaces.sync import start_sync
 
@@ -156,3 +159,20 @@ def test_f5_a_body_without_parts_says_what_to_send(send, body):
 
 def test_a_browser_sends_parts_with_its_session(send, alice):
     assert send(("a.py", SOURCE), by=alice.web).json() == {"received": ["a.py"]}
+
+
+def test_f1_many_parts_are_held_on_disk_in_one_file():
+    head = b'--x\r\nContent-Disposition: form-data; name="%d"; filename="f"\r\n\r\n'
+    parts = (head % n + b"%d" % (n % 10) * 900_000 + b"\r\n" for n in range(40))
+    body = b"".join(parts) + b"--x--\r\n"
+
+    tracemalloc.start()
+    _, found = Parts(None).handle_raw_input(BytesIO(body), {}, len(body), b"x")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    files: dict[str, Any] = dict(found.items())
+    assert peak < 8 * MB
+    assert [file.size for file in files.values()] == [900_000] * 40
+    assert files["7"].read(3) + files["8"].read(3) + files["7"].read(3) == b"777888777"
+    files["7"].close()

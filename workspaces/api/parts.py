@@ -28,7 +28,8 @@ from workspaces.errors import BadEncoding, UnsupportedEncoding
 from workspaces.inflating import read_inflated
 from workspaces.paths import shown
 
-Upload: TypeAlias = "UploadedFile[bytes]"  # not subscriptable at run time
+Spool: TypeAlias = "SpooledTemporaryFile[bytes]"
+Upload: TypeAlias = "UploadedFile[bytes]"
 
 _PIECE = 64 * 1024
 _MOST_FIELD_BYTES = 64 * 1024  # of all fields that are no files: a form's token
@@ -50,15 +51,14 @@ class Parts(FileUploadHandler):
     ) -> tuple[QueryDict, MultiValueDict[str, Upload]]:
         fields = QueryDict(mutable=True)
         files: MultiValueDict[str, Upload] = MultiValueDict()
-        with ExitStack() as opened:
-            _read(
-                LazyStream(ChunkIter(input_data, _PIECE)),
-                boundary,
-                fields,
-                files,
-                opened,
+        with ExitStack() as stack:
+            spool = stack.enter_context(
+                SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
             )
-            opened.pop_all()  # the request closes them
+            stream = LazyStream(ChunkIter(input_data, _PIECE))
+            _read(stream, boundary, fields, files, spool)
+            if files:
+                stack.pop_all()  # the request closes it, with its files
         return fields, files
 
     def file_complete(self, file_size: int) -> None:
@@ -70,7 +70,7 @@ def _read(
     boundary: Any,
     fields: QueryDict,
     files: MultiValueDict[str, Upload],
-    opened: ExitStack,
+    spool: Spool,
 ) -> None:
     n_files, room = 0, _MOST_FIELD_BYTES
     for kind, headers, part in Parser(stream, boundary):
@@ -79,7 +79,7 @@ def _read(
             n_files += 1
             if n_files > settings.DATA_UPLOAD_MAX_NUMBER_FILES:
                 raise TooManyFilesSent
-            files.appendlist(name, _kept(headers, part, opened))
+            files.appendlist(name, _kept(headers, part, spool))
         elif kind == FIELD and name:
             value = part.read(room + 1)
             room -= len(value)
@@ -128,23 +128,34 @@ def _name_of(headers: dict[str, Any]) -> str:
     return bytes(disposition.get("name", b"")).decode("utf-8", "replace").strip()
 
 
-def _kept(headers: dict[str, Any], part: Any, opened: ExitStack) -> Upload:
-    file: Any = _spool(opened)
+def _kept(headers: dict[str, Any], part: Any, spool: Spool) -> Upload:
+    start = spool.tell()
     pieces = part
     if _value(headers, "content-transfer-encoding").lower() == "base64":
         pieces = _from_base64(part)
     for piece in pieces:
-        file.write(piece)
-    size = file.tell()
-    file.seek(0)
+        spool.write(piece)
+    file: Any = _Slice(spool, start, spool.tell() - start)
     extra = {"content-encoding": _value(headers, "content-encoding").encode()}
-    return UploadedFile(file, "part", "", size, None, extra)
+    return UploadedFile(file, "part", "", file.size, None, extra)
 
 
-def _spool(opened: ExitStack) -> "SpooledTemporaryFile[bytes]":
-    return opened.enter_context(
-        SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE)
-    )
+class _Slice:
+    """One part of the spool: two thousand files of their own are too many to open."""
+
+    def __init__(self, spool: Spool, start: int, size: int) -> None:
+        self._spool, self._start, self._at = spool, start, 0
+        self.size = size
+
+    def read(self, limit: int) -> bytes:
+        self._spool.seek(self._start + self._at)
+        data = self._spool.read(min(limit, self.size - self._at))
+        self._at += len(data)
+        return data
+
+    def close(self) -> None:
+        """The request closes all parts, so the first one closes the spool."""
+        self._spool.close()
 
 
 def _from_base64(part: Any) -> Iterator[bytes]:
