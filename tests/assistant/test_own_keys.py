@@ -15,6 +15,7 @@ from accounts.models import AuditEvent
 from accounts.scopes import ALL_SCOPES
 from assistant.models import ProviderKey
 from assistant.own_keys import add_key
+from assistant.providers.vendors import VENDORS
 from billing.models import Tier, UsageRecord
 from billing.selectors import tier_of
 from tests.assistant.asking import open_holds, records_of
@@ -129,6 +130,20 @@ def test_calls_are_counted_and_cost_nothing(keyed: Person, theirs: TlsProvider) 
     assert answer["x-ratelimit-remaining-requests"] == "499"
     keyed.user.refresh_from_db()
     assert keyed.user.requests_total == 1
+
+
+def test_a_vendors_models_cost_nothing_on_ones_own_key(
+    pro: Person, theirs: TlsProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalogue has a price for them, which the platform's own key pays."""
+    monkeypatch.setitem(VENDORS, "openai", theirs.base_url)
+    given(pro, theirs, base_url="")
+    answer = ask(pro, model="openai/gpt-6-sol")
+
+    assert answer.json()["usage"]["own_key"] is True
+    assert answer.json()["usage"]["cost_usd_micros"] == 0
+    (record,) = records_of(pro)
+    assert (record.own_key, record.cost_usd_micros) == (True, 0)
 
 
 def test_what_the_address_lists_is_offered_to_its_user_alone(

@@ -8,6 +8,7 @@ import pytest
 
 from aiassist.lib.shared_breaker import FAILURES, breakers
 from assistant.catalogue import Offer, entered_offers, in_order
+from assistant.gateway import routing
 from assistant.models import AIModel, Upstream
 from assistant.places import Place, seal_key
 from tests.assistant.asking import record_after, records_of
@@ -35,6 +36,11 @@ def upstream(fake: FakeProvider, name: str, key: str = "", **more: Any) -> Upstr
         sealed_key=seal_key(key, base_url=base_url, giver="staff") if key else "",
         **more,
     )
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "BACKOFF_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 
 from accounts.models import AuditEvent
 from aiassist.lib.shared_breaker import FAILURES
+from assistant.gateway import routing, vitals
 from assistant.models import AIModel, Upstream
 from assistant.upstreams import upstream_health
 from tests.assistant.test_upstreams import ALIAS, ask, places, upstream
@@ -112,8 +113,10 @@ def test_w1_a_bad_address_is_refused(
 
 
 def test_health_tells_of_breakers_failures_and_answers(
-    pro: Person, places: FakeProvider
+    pro: Person, places: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(routing, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(vitals, "_told_at", {})  # another test has told just now
     places.at("/a/", failure(500))
     for _ in range(FAILURES):
         ask(pro)
