@@ -14,6 +14,7 @@ from django.db import connections
 from django.test import Client
 
 from accounts import guessing
+from accounts.forms import TOO_MANY
 from accounts.models import AuditEvent, GuessWindow
 from aiassist.lib.clock import now
 from aiassist.lib.errors import TooManyAttempts
@@ -186,8 +187,19 @@ def test_u1_the_current_password_is_guarded_too(alice):
     body = {"oldpassword": "wrong", "password1": "n3w-passw0rd!", "password2": "x"}
     for _ in range(5):
         alice.web.post("/accounts/password/change/", body)
-    right = {**body, "oldpassword": PASSWORD, "password2": body["password1"]}
-    assert "Too many" in alice.web.post("/accounts/password/change/", right).text
+    with pytest.raises(TooManyAttempts):
+        guessing.take(alice.user.email, None)
+
+
+def test_u1_a_door_closed_elsewhere_keeps_the_password_as_it_is(alice):
+    for _ in range(guessing.PER_ACCOUNT.limit):
+        guessing.take(alice.user.email, None)
+    phrase = "n3w-passw0rd! phrase"
+    body = {"oldpassword": PASSWORD, "password1": phrase, "password2": phrase}
+
+    page = alice.web.post("/accounts/password/change/", body)
+
+    assert page.context["form"].errors["oldpassword"] == [TOO_MANY]
     alice.user.refresh_from_db()
     assert alice.user.check_password(PASSWORD)
 
