@@ -14,6 +14,7 @@ its views, so that the answer is the same, a little later.
 import asyncio
 import json
 import logging
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,18 +25,21 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from aiassist.api.problems import as_app_error, headers_of
+from aiassist.lib import jsons
+from aiassist.lib.db import keep
 from aiassist.lib.errors import AppError, QuotaExceeded, TooLarge, ValidationFailed
 from aiassist.lib.request_ids import accepted_or_new, current_request_id
 from aiassist.lib.security_headers import SECURITY_HEADERS
-from assistant.faces.base import Face, Wanted, written
+from assistant.faces.base import Face, Wanted, Writer
 from assistant.faces.chat import ChatFace
 from assistant.faces.completions import CompletionsFace, face_of
 from assistant.faces.messages import MessagesFace
 from assistant.faces.reading import body_of
 from assistant.faces.responses import ResponsesFace
 from assistant.floods import Floods
-from assistant.gateway.open import open_admitted
+from assistant.gateway.open import give_back, open_admitted
 from assistant.gateway.turn import Turn
+from assistant.providers.base import Delta
 from billing.entry import aenter
 from billing.ledger import arelease
 
@@ -46,6 +50,11 @@ logger = logging.getLogger(__name__)
 HEAD_START_SECONDS = 8.0
 # Counting the tokens of a longer body would hold the others up, so a thread does it.
 SHORT_BYTES = 16_384
+_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
 
 Scope = dict[str, Any]
 Message = Mapping[str, Any]
@@ -98,7 +107,8 @@ class LeanFaces:
             else:
                 await call.refuse(error)
         except AppError as error:
-            self._floods.count(headers)
+            if not call.has_begun:
+                self._floods.count(headers)
             await call.refuse(error)
         # The outermost loop of this door: a crash is logged by kind and place, as its
         # text may hold a prompt, and answered in the face's own shape.
@@ -127,7 +137,12 @@ class _Call:
         self._address = address
         self._receive = receive
         self._send = send
-        self._has_begun = False
+        self.has_begun = False
+        self._leaving: asyncio.Task[None] | None = None
+        # Of a stream, once it is open.
+        self._turn: Turn | None = None
+        self._writer: Writer | None = None
+        self._began_at = 0.0
 
     async def answer(self) -> None:
         """Admit, read, run, send. Raises AppError while nothing was sent."""
@@ -145,10 +160,7 @@ class _Call:
             face = self._face_of(body)
             wanted = face.read(body_of(body), self._headers) if raw else None
         except BaseException as error:
-            await arelease(admission)
-            if isinstance(error, AppError):
-                limits = admission.limits.after_return()
-                error.details.setdefault("headers", limits.headers())
+            await give_back(admission, error)
             raise
         if wanted is None or raw is None:  # the caller left while sending
             await arelease(admission)
@@ -159,19 +171,22 @@ class _Call:
             request_id=self._request_id,
         )
         turn = await open_admitted(ask, admission, is_short=len(raw) <= SHORT_BYTES)
-        leaving = asyncio.ensure_future(self._leaving(turn))
+        self._turn, self._began_at = turn, time.monotonic()
+        turn.on_look = self._look
         try:
             if wanted.stream:
-                await self._stream(turn, face, wanted)
+                await self._stream(turn, face.writer(turn, wanted))
             else:
                 await self._whole(turn, face, wanted)
         finally:
-            leaving.cancel()
-            await turn.close()
+            if self._leaving is not None:
+                self._leaving.cancel()
 
     async def refuse(self, error: AppError) -> None:
-        """Answer an error in the face's shape, unless an answer is under way."""
-        if self._has_begun:
+        """Answer an error in the face's shape, or end an open stream with it."""
+        if self.has_begun:
+            if self._writer is not None:
+                await self._last(self._writer.failure(error))
             return
         face = self._address.face
         status = face.status(error)
@@ -200,48 +215,94 @@ class _Call:
             if not message.get("more_body"):
                 return b"".join(parts)
 
-    async def _leaving(self, turn: Turn) -> None:
+    def _look(self, is_silent: bool) -> None:
+        """Called twice a second while the turn runs: is its reader still there?
+
+        Most calls that are not streamed are over by then, and cost no task for this.
+        """
+        if self._leaving is None:
+            self._leaving = asyncio.ensure_future(self._until_gone())
+        if self._writer is None:
+            return
+        if not self.has_begun:
+            if time.monotonic() > self._began_at + HEAD_START_SECONDS:
+                keep(asyncio.ensure_future(self._open_stream()))
+        elif is_silent:
+            keep(asyncio.ensure_future(self._piece(self._writer.heartbeat)))
+
+    async def _until_gone(self) -> None:
         """End the turn when its reader goes (S1)."""
         while (await self._receive())["type"] != "http.disconnect":
             continue
-        turn.leave()
+        if self._turn is not None:
+            self._turn.leave()
 
-    async def _stream(self, turn: Turn, face: Face, wanted: Wanted) -> None:
-        await turn.head_start(HEAD_START_SECONDS)
-        headers = turn.admission.limits.headers() | turn.route.headers()
-        headers["Content-Type"] = "text/event-stream; charset=utf-8"
-        headers["Cache-Control"] = "no-cache"
-        headers["X-Accel-Buffering"] = "no"
-        await self._begin(200, headers)
-        async for piece in written(turn, face.writer(turn, wanted)):
-            await self._send(
-                {"type": "http.response.body", "body": piece, "more_body": True}
-            )
+    async def _stream(self, turn: Turn, writer: Writer) -> None:
+        self._writer, send = writer, self._send
+
+        async def show(delta: Delta) -> None:
+            if not self.has_begun:
+                await self._open_stream()
+            if piece := writer.delta(delta):
+                await send(
+                    {"type": "http.response.body", "body": piece, "more_body": True}
+                )
+
+        await turn.run(show)
+        result = turn.result
+        if result is None or result.is_unheard:
+            return
+        if result.error is not None:
+            result.error.details.setdefault("headers", turn.limit_headers())
+            raise result.error
+        if not self.has_begun:
+            await self._open_stream()
+        await self._last(writer.ending(result))
+
+    async def _open_stream(self) -> None:
+        if self.has_begun or self._turn is None or self._writer is None:
+            return
+        headers = self._turn.admission.limits.headers() | self._turn.route.headers()
+        await self._begin(200, headers | _STREAM_HEADERS)
+        if opening := self._writer.opening():
+            await self._piece(opening)
+
+    async def _piece(self, piece: bytes) -> None:
+        await self._send(
+            {"type": "http.response.body", "body": piece, "more_body": True}
+        )
+
+    async def _last(self, piece: bytes) -> None:
+        if piece:
+            await self._piece(piece)
         await self._send({"type": "http.response.body", "body": b""})
 
     async def _whole(self, turn: Turn, face: Face, wanted: Wanted) -> None:
-        try:
-            deltas = await turn.collect()
-        except AppError as error:
-            error.details.setdefault("headers", turn.limit_headers())
-            raise
-        if turn.result is None or turn.result.is_unheard:
+        deltas: list[Delta] = []
+
+        async def show(delta: Delta) -> None:
+            deltas.append(delta)
+
+        await turn.run(show)
+        result = turn.result
+        if result is None or result.is_unheard:
             return
-        body = face.whole(turn, deltas, wanted)
+        if result.error is not None:
+            result.error.details.setdefault("headers", turn.limit_headers())
+            raise result.error
         headers = turn.admission.limits.headers() | turn.route.headers()
-        await self._json(200, body, headers)
+        await self._json(200, face.whole(turn, deltas, wanted), headers)
 
     async def _json(
         self, status: int, body: Mapping[str, Any], headers: Mapping[str, str]
     ) -> None:
-        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-        raw = text.encode("utf-8", "replace")
+        raw = jsons.dumps(body)
         own = {"Content-Type": "application/json", "Content-Length": str(len(raw))}
         await self._begin(status, {**headers, **own})
         await self._send({"type": "http.response.body", "body": raw})
 
     async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
-        self._has_begun = True
+        self.has_begun = True
         given = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in headers.items()
@@ -267,7 +328,7 @@ class _InternalError(AppError):
 def parsed(raw: bytes) -> Any:
     """Return the body's JSON; what no stream can carry is refused, as in Django."""
     try:
-        body = json.loads(raw)
+        body = jsons.loads(raw)
         if b"\\u" in raw:
             json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):

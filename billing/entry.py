@@ -29,6 +29,7 @@ from accounts.principals import (
     ends_at,
     resolve_credential,
 )
+from aiassist.lib import jsons
 from aiassist.lib.db import in_background, keep
 from aiassist.lib.errors import NotAuthenticated
 from aiassist.lib.metrics import count_admission
@@ -121,23 +122,25 @@ async def _entered(asked: _Asked, answer: list[Any]) -> Entered:
 
 async def _ask_redis(asked: _Asked, fill: Sequence[Arg] = ()) -> Any:
     """Return the script's answer, None when Redis is away."""
+    leaver = _Leaver(asked.hold_id)
     answering = windows.send(
         scripts.ENTER,
         0,
         asked.digest,
         asked.hold_id,
         int(settings.RESERVATION_SECONDS * 1000),
-        json.dumps([asked.endpoint, asked.feature, asked.request_id])[1:],
+        jsons.dumps([asked.endpoint, asked.feature, asked.request_id])[1:],
         windows.CONFIRM_SECONDS * 1000,
         asked.scope,
         asked.feature if asked.feature in FEATURES else "",
         int(settings.RATE_LIMIT_ENABLED),
         *fill,
+        told=leaver.told,
     )
     try:
         return await windows.answer_of(answering)
     except asyncio.CancelledError:
-        answering.add_done_callback(partial(_undo, asked.hold_id))
+        leaver.leave()
         raise
 
 
@@ -163,12 +166,27 @@ def _read_done(digest: str, reading: "asyncio.Future[Any]") -> None:
         reading.exception()  # whoever waited has it; nobody may have
 
 
-def _undo(hold_id: str, answering: "asyncio.Future[Any]") -> None:
-    """Give back what was taken for a caller who has left meanwhile."""
-    answer = answering.result() if not answering.exception() else None
-    if answer and answer[0] == Verdict.TAKEN:
-        user_id = _belongings(answer[-1])[0].user_id
-        windows.send(scripts.RELEASE, user_id, hold_id)
+class _Leaver:
+    """Gives back what was taken for a caller who has left meanwhile."""
+
+    __slots__ = ("_answer", "_has_left", "_hold_id")
+
+    def __init__(self, hold_id: str) -> None:
+        self._hold_id = hold_id
+        self._answer: Any = None
+        self._has_left = False
+
+    def told(self, answer: Any) -> None:
+        self._answer = answer
+        if self._has_left:
+            self.leave()
+
+    def leave(self) -> None:
+        self._has_left = True
+        answer, self._answer = self._answer, None
+        if answer and answer[0] == Verdict.TAKEN:
+            user_id = _belongings(answer[-1])[0].user_id
+            windows.send(scripts.RELEASE, user_id, self._hold_id)
 
 
 async def _or_undone(work: Callable[..., Admission], *args: Any) -> Admission:

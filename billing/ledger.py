@@ -8,7 +8,6 @@ settled there at once. The sweeper settles what a dead process left behind, as
 `abandoned`.
 """
 
-import asyncio
 import json
 import logging
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from django.db import (
 )
 
 from accounts.models import User
-from aiassist.lib import clock
+from aiassist.lib import clock, jsons
 from aiassist.lib.db import in_background
 from aiassist.lib.metrics import count_settlement
 from billing import holds, scripts, windows
@@ -97,17 +96,16 @@ async def asettle(admission: Admission, settlement: Settlement) -> None:
         _count(settlement)
         call = _call_of(admission, settlement)
         user_id, hold_id = admission.user_id, admission.reservation_id
-        sent = windows.send(scripts.SETTLE, user_id, hold_id, json.dumps(call))
-        sent.add_done_callback(partial(_settled, admission, call))
+        sent = windows.send(
+            *(scripts.SETTLE, user_id, hold_id, jsons.dumps(call)),
+            told=partial(_settled, admission, call),
+        )
         if await windows.answer_of(sent) is None:
             await in_background(outbox.write_soon)
 
 
-def _settled(
-    admission: Admission, call: SettledCall, sent: "asyncio.Future[Any]"
-) -> None:
+def _settled(admission: Admission, call: SettledCall, answer: Any) -> None:
     """Keep the call in this process, whoever waits or has gone."""
-    answer = None if sent.exception() is not None else sent.result()
     if answer is None:
         outbox.owe(admission.user_id, admission.reservation_id)
     outbox.add(call, windows.settled(answer)[1] if answer else "")
@@ -132,13 +130,14 @@ async def arelease(admission: Admission) -> None:
         await in_background(release, admission)
     elif admission.end():
         user_id, hold_id = admission.user_id, admission.reservation_id
-        sent = windows.send(scripts.RELEASE, user_id, hold_id)
-        sent.add_done_callback(partial(_released, user_id, hold_id))
-        await windows.answer_of(sent)
+        told = partial(_released, user_id, hold_id)
+        await windows.answer_of(
+            windows.send(scripts.RELEASE, user_id, hold_id, told=told)
+        )
 
 
-def _released(user_id: str, hold_id: str, sent: "asyncio.Future[Any]") -> None:
-    if sent.exception() is not None or sent.result() is None:
+def _released(user_id: str, hold_id: str, answer: Any) -> None:
+    if answer is None:
         outbox.owe(user_id, hold_id, gives_back=True)
 
 

@@ -7,7 +7,7 @@ both answer None when Redis is away. The scripts stand in `billing.scripts`.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -32,7 +32,7 @@ _MS = timedelta(milliseconds=1)
 breaker = Breaker()
 
 
-Arg = int | str
+Arg = int | str | bytes
 
 
 class Verdict(IntEnum):
@@ -188,18 +188,23 @@ def forget(user_id: str) -> int:
     return int(_script(scripts.FORGET, False)(args=[user_id]))
 
 
-def send(script: str, *args: Arg) -> "asyncio.Future[Any]":
-    """Send a script from an event loop; see `answer_of`."""
+def send(
+    script: str, *args: Arg, told: Callable[[Any], None] | None = None
+) -> "asyncio.Future[Any]":
+    """Send a script from an event loop; see `answer_of`.
+
+    `told` is called with the answer, None when Redis is away, whoever waits or has
+    gone.
+    """
     loop = asyncio.get_running_loop()
-    if lends_its_thread(loop):
-        # This loop serves one synchronous caller and ends with it.
-        answering = loop.create_future()
-        answering.set_result(_run(script, *args))
-        return answering
-    if breaker.allows():
-        return pipe().send(script, *args)
+    # A loop that lends its thread serves one synchronous caller and ends with it.
+    is_lent = lends_its_thread(loop)
+    if not is_lent and breaker.allows():
+        return pipe().send(script, *args, told=told)
     answering = loop.create_future()
-    answering.set_result(None)
+    answering.set_result(_run(script, *args) if is_lent else None)
+    if told is not None:
+        told(answering.result())
     return answering
 
 
@@ -209,7 +214,7 @@ async def answer_of(answering: "asyncio.Future[Any]") -> Any:
     Who waits may be cancelled; the script runs nevertheless.
     """
     try:
-        answer = await asyncio.shield(answering)
+        answer = await answering
     except RedisDown as error:
         note_failure(error)
         return None
@@ -245,7 +250,7 @@ def note_failure(error: Exception) -> None:
     logger.warning("Redis is away (%s); the database admits.", type(error).__name__)
 
 
-def _run(script: str, *args: int | str, once: bool = False) -> Any:
+def _run(script: str, *args: Arg, once: bool = False) -> Any:
     """Return the script's answer, None when Redis is away."""
     if not breaker.allows():
         return None

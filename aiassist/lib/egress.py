@@ -20,13 +20,13 @@ from base64 import b64encode
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from json import JSONEncoder
+from types import TracebackType
 from typing import Protocol
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import certifi
 
-from aiassist.lib import http1
+from aiassist.lib import http1, jsons
 from aiassist.lib.errors import AppError
 
 MIB = 1024 * 1024
@@ -175,12 +175,10 @@ class open_destination:
     ) -> None:
         self._where = _place_of(destination.base_url, path)
         self._caps = caps or Caps()
-        self._request = _request(
-            method,
-            self._where,
-            {**_lowered(headers), **_lowered(destination.headers)},
-            json,
-        )
+        merged = _lowered(destination.headers)
+        if headers:
+            merged = _lowered(headers) | merged
+        self._request = _request(method, self._where, merged, json)
         self._connection: http1.Connection | None = None
 
     async def __aenter__(self) -> Answer:
@@ -199,7 +197,12 @@ class open_destination:
             raise
         return Answer(line.status, line.headers, _Line(line), ends)
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._leave()
 
     def _leave(self) -> None:
@@ -277,7 +280,7 @@ def _request(
     if body is None:
         parts.append(b"Content-Length: 0\r\n\r\n" if method == "POST" else b"\r\n")
     else:
-        raw = _encode(body).encode()
+        raw = jsons.dumps(body)
         parts.append(
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(raw)
         )
@@ -285,15 +288,13 @@ def _request(
     return b"".join(parts)
 
 
-def _lowered(headers: Mapping[str, str] | None) -> dict[str, str]:
-    return {name.lower(): value for name, value in (headers or {}).items()}
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 _HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _AS_IT_STANDS = "/?:@!$&'()*+,;=~%-._"
-# Encoders with options of their own are made anew by `json.dumps` for every call.
-_encode = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 @cache

@@ -12,7 +12,7 @@ of uvicorn) reads, and the pieces of a body are handed on as they came off the s
     connection.done()                                  kept for the next call, or closed
 
 Bounded, whatever the other side sends: a head of 64 KB, as much framing between two
-pieces of a body, and 256 KB read ahead of whoever reads; then the socket is left alone.
+pieces of a body, 64 KB read ahead of whoever reads, then the socket is left alone.
 Who may be called, and for how long, is `aiassist.lib.egress`'s business.
 Source: https://www.rfc-editor.org/rfc/rfc9112
 """
@@ -30,7 +30,9 @@ from weakref import WeakKeyDictionary
 import httptools
 
 MAX_HEAD_BYTES = 65_536
-MAX_AHEAD_BYTES = 262_144
+MAX_AHEAD_BYTES = 65_536
+# The kernel's part: left alone, it would take tens of megabytes for a slow reader.
+RECEIVE_BUFFER_BYTES = 262_144
 MAX_CONNECTIONS = 4000  # of one event loop
 MAX_IDLE = 1000
 MAX_ADDRESSES = 4  # of a name, that are tried
@@ -74,7 +76,7 @@ class Connection(asyncio.Protocol):
         self.headers: dict[str, str] = {}
         self.idle_since = 0.0
         self._pool, self._target = pool, target
-        self._loop = pool.loop
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: deque[bytes] = deque()
@@ -197,6 +199,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES
+        )
 
     def data_received(self, data: bytes) -> None:
         if not self._is_asked or self._is_whole:
@@ -271,8 +276,8 @@ class Connection(asyncio.Protocol):
 class Pool:
     """The connections of one event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+    def __init__(self) -> None:
+        # It never holds its loop, or neither would ever be let go.
         self._idle: dict[Target, list[Connection]] = {}
         self._all: set[Connection] = set()
         self._n_idle = self._n_opening = 0
@@ -307,8 +312,8 @@ class Pool:
 
     async def _connect(self, target: Target, seconds: float) -> Connection:
         """Try the addresses one after the other: one may lead nowhere (IPv6)."""
-        ends_at = monotonic() + seconds
-        found = await self.loop.getaddrinfo(
+        loop, ends_at = asyncio.get_running_loop(), monotonic() + seconds
+        found = await loop.getaddrinfo(
             target.host, target.port, type=socket.SOCK_STREAM
         )
         left = [str(address[0]) for *_, address in found][:MAX_ADDRESSES]
@@ -316,7 +321,7 @@ class Pool:
             address = left.pop(0)
             try:
                 async with asyncio.timeout((ends_at - monotonic()) / (len(left) + 1)):
-                    _, made = await self.loop.create_connection(
+                    _, made = await loop.create_connection(
                         lambda: Connection(self, target),
                         address,
                         target.port,
@@ -336,7 +341,7 @@ class Pool:
         self._idle.setdefault(target, []).append(connection)
         self._n_idle += 1
         if self._sweeper is None:
-            self._sweeper = self.loop.call_later(IDLE_SECONDS, self._sweep)
+            self._sweep_in(IDLE_SECONDS)
         return True
 
     def forget(self, connection: Connection, target: Target) -> None:
@@ -362,7 +367,10 @@ class Pool:
             for connection in stale:
                 connection.close()
         if self._idle:
-            self._sweeper = self.loop.call_later(IDLE_SECONDS / 2, self._sweep)
+            self._sweep_in(IDLE_SECONDS / 2)
+
+    def _sweep_in(self, seconds: float) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(seconds, self._sweep)
 
     async def _kept(self) -> AsyncGenerator[None, None]:
         """Close all when the loop ends, which ends all generators."""
@@ -371,6 +379,7 @@ class Pool:
         finally:
             if self._sweeper is not None:
                 self._sweeper.cancel()
+                self._sweeper = None
             for connection in list(self._all):
                 connection.close()
             await asyncio.sleep(0)  # the transports close in the loop's next turn
@@ -384,5 +393,5 @@ def pool() -> Pool:
     loop = asyncio.get_running_loop()
     found = _pools.get(loop)
     if found is None:
-        found = _pools[loop] = Pool(loop)
+        found = _pools[loop] = Pool()
     return found

@@ -1,15 +1,20 @@
 """Opaque public ids and the base62 they are written in."""
 
-import secrets
+import os
 import string
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_CHARACTERS = bytes(BASE62[byte % 62].encode()[0] for byte in range(256))
+_UNEVEN = bytes(range(256 // 62 * 62, 256))
 
 
 def base62_random(length: int) -> str:
     """Return `length` random base62 characters (5.95 bits each)."""
-    # One draw for all of them: ten times as quick as one draw for each.
-    return base62_encode(secrets.randbelow(62**length), length)
+    found = b""
+    while len(found) < length:
+        # Bytes above the last whole 62 are dropped, so that no character is likelier.
+        found += os.urandom(length + 8).translate(_CHARACTERS, _UNEVEN)
+    return found[:length].decode("ascii")
 
 
 def base62_encode(number: int, width: int) -> str:

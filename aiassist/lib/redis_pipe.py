@@ -6,16 +6,17 @@ share one connection: they are written together and answered in order (Redis kee
 it), so that a thousand calls that come at once cost a few system calls.
 
 `send` returns a future at once; whoever waits for it may be cancelled, the call goes
-on. A connection that is lost has its calls sent once more on a new one, so **only
-scripts that may run twice belong here**; when nothing came for `REDIS_TIMEOUT_SECONDS`
-all are given up and never sent again.
+on, and `told` is called with its answer in any case (None: Redis has failed). A
+connection that is lost has its calls sent once more on a new one, so **only scripts
+that may run twice belong here**; when nothing came for `REDIS_TIMEOUT_SECONDS` all are
+given up and never sent again.
 Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextvars import Context
 from functools import cache
 from hashlib import sha1
@@ -27,7 +28,8 @@ import redis
 from django.conf import settings
 from redis.asyncio.connection import parse_url
 
-Arg = str | int
+Arg = str | int | bytes
+Told = Callable[[Any], None]
 Answer = Any
 _GRACE_SECONDS = 0.05
 
@@ -46,7 +48,9 @@ def pipe() -> "Pipe":
 class _Call:
     """A command on its way; `script` is None for those of the handshake."""
 
-    __slots__ = ("args", "deadline", "future", "packed", "script", "was_repeated")
+    __slots__ = (
+        *("args", "deadline", "future", "packed", "script", "told", "was_repeated"),
+    )
 
     def __init__(
         self,
@@ -55,9 +59,10 @@ class _Call:
         deadline: float,
         script: str | None = None,
         args: tuple[Arg, ...] = (),
+        told: Told | None = None,
     ) -> None:
         self.packed, self.future, self.deadline = packed, future, deadline
-        self.script, self.args = script, args
+        self.script, self.args, self.told = script, args, told
         self.was_repeated = False
 
 
@@ -96,7 +101,9 @@ class Pipe:
         self._heard_at = 0.0  # when the last answer came
         self._keeper: AsyncGenerator[None, None] | None = None
 
-    def send(self, script: str, *args: Arg) -> "asyncio.Future[Answer]":
+    def send(
+        self, script: str, *args: Arg, told: Told | None = None
+    ) -> "asyncio.Future[Answer]":
         """Run a script; the future raises what redis-py's client would raise."""
         call = _Call(
             _packed("EVALSHA", _sha(script), 0, *args),
@@ -104,6 +111,7 @@ class Pipe:
             self._loop.time() + self._timeout,
             script,
             args,
+            told,
         )
         self._waiting.append(call)
         self._wake()
@@ -162,8 +170,10 @@ class Pipe:
                 self._wake()
             else:
                 _fail(call, answer)
-        elif not call.future.done():
-            call.future.set_result(answer)
+        else:
+            _tell(call, answer)
+            if not call.future.done():
+                call.future.set_result(answer)
 
     async def _connect(self) -> None:
         try:
@@ -259,7 +269,14 @@ def _packed(*command: Arg) -> bytes:
     return packed
 
 
+def _tell(call: _Call, answer: Answer) -> None:
+    told, call.told = call.told, None
+    if told is not None:
+        told(answer)
+
+
 def _fail(call: _Call, error: Exception) -> None:
+    _tell(call, None)
     if not call.future.done():
         call.future.set_exception(error)
 

@@ -3,12 +3,11 @@
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
-import json
+from aiassist.lib import jsons
 
 HEARTBEAT = b": keep-alive\n\n"
 
 
 def event(name: str, data: object) -> bytes:
     """Return one event with a JSON body."""
-    body = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-    return f"event: {name}\ndata: {body}\n\n".encode()
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), jsons.dumps(data))

@@ -23,7 +23,7 @@ from assistant.faces.base import Face, Wanted, written
 from assistant.faces.openai_errors import OpenAIErrors
 from assistant.faces.reading import body_of
 from assistant.gateway.open import open_turn
-from assistant.gateway.turn import Turn
+from assistant.gateway.turn import ReadTurn, Turn
 
 # A stream's status line leaves with the first token or after this long: until then
 # a failing provider can still be told by its status, which clients act upon.
@@ -75,14 +75,14 @@ class FaceView(WireView):
             return await self._at_once(turn, wanted, face)
         await turn.head_start(HEAD_START_SECONDS)
 
-        def render(turn: Turn) -> AsyncGenerator[bytes, None]:
+        def render(turn: ReadTurn) -> AsyncGenerator[bytes, None]:
             return written(turn, face.writer(turn, wanted))
 
         return cast(
             StreamingHttpResponse, _with_route(stream_response(turn, render), turn)
         )
 
-    async def _at_once(self, turn: Turn, wanted: Wanted, face: Face) -> Response:
+    async def _at_once(self, turn: ReadTurn, wanted: Wanted, face: Face) -> Response:
         try:
             deltas = await turn.collect()
         except AppError as error:

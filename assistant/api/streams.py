@@ -8,9 +8,9 @@ from django.http import StreamingHttpResponse
 from aiassist.api.problems import problem_body, public_details
 from aiassist.lib.errors import AppError
 from aiassist.lib.sse import HEARTBEAT, event
-from assistant.gateway.turn import Turn
+from assistant.gateway.turn import ReadTurn, Turn
 
-Render = Callable[[Turn], AsyncGenerator[bytes, None]]
+Render = Callable[[ReadTurn], AsyncGenerator[bytes, None]]
 
 
 class TurnBody:
@@ -19,7 +19,7 @@ class TurnBody:
     An async generator that was never started runs no `finally`.
     """
 
-    def __init__(self, turn: Turn, render: Render) -> None:
+    def __init__(self, turn: ReadTurn, render: Render) -> None:
         self._turn = turn
         self._render = render
 
@@ -31,7 +31,7 @@ class TurnBody:
         self._turn.close_soon()
 
 
-def stream_response(turn: Turn, render: Render) -> StreamingHttpResponse:
+def stream_response(turn: ReadTurn, render: Render) -> StreamingHttpResponse:
     """Return the streamed answer, its headers included."""
     response = StreamingHttpResponse(
         TurnBody(turn, render),
@@ -50,7 +50,7 @@ def stream_response(turn: Turn, render: Render) -> StreamingHttpResponse:
     return response
 
 
-async def events(turn: Turn) -> AsyncGenerator[bytes, None]:
+async def events(turn: ReadTurn) -> AsyncGenerator[bytes, None]:
     """Yield `context`, `delta` …, `usage`, then `done` or `error`."""
     async with aclosing(turn.batches()) as batches:
         yield event("context", context_body(turn))

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiassist.lib.errors import AppError
+from assistant.gateway.outcome import Result
 from assistant.gateway.plan import Ask, Options
 from assistant.gateway.prompts import Prompt
-from assistant.gateway.turn import Result, Turn
+from assistant.gateway.turn import ReadTurn, Turn
 from assistant.providers.base import ChatMessage, Delta
 from assistant.providers.parts import Image, parts_of
 
@@ -81,7 +82,7 @@ class Writer(Protocol):
         """An unclean end, which nobody can take for a clean one."""
 
 
-async def written(turn: Turn, writer: Writer) -> AsyncGenerator[bytes, None]:
+async def written(turn: ReadTurn, writer: Writer) -> AsyncGenerator[bytes, None]:
     """Yield the answer as the face writes it.
 
     After a failure comes an error and no terminator: a broken stream must not look

@@ -8,14 +8,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from aiassist.lib import jsons
 from aiassist.lib.errors import AppError
 from aiassist.lib.sse import HEARTBEAT
 from assistant.faces import reading
 from assistant.faces.base import Wanted
-from assistant.faces.openai_errors import OpenAIErrors, compact, data, error_body
+from assistant.faces.openai_errors import OpenAIErrors, data, error_body
+from assistant.gateway.outcome import Result
 from assistant.gateway.plan import Options
 from assistant.gateway.prompts import is_role, verbatim
-from assistant.gateway.turn import Result, Turn
+from assistant.gateway.turn import Turn
 from assistant.providers.base import ChatMessage, Delta
 from assistant.providers.openai_wire import data_of
 from assistant.providers.wire import mapping, parse_object
@@ -169,7 +171,7 @@ class ChatWriter:
         self._created = first.get("created", self._created)
         if found := _MODEL.search(frame):
             self._upstream_model = found[0]
-            self._model = b'"model":' + compact(self._turn.route.offer.id).encode()
+            self._model = b'"model":' + jsons.dumps(self._turn.route.offer.id)
 
     def ending(self, result: Result) -> bytes:
         last = self._begin() + self._chunk({}, finish_reason=result.finish_reason)

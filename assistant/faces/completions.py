@@ -17,9 +17,10 @@ from assistant.faces.base import Wanted
 from assistant.faces.chat import DONE, DROPPED, usage_body
 from assistant.faces.openai_errors import OpenAIErrors, data, error_body
 from assistant.gateway.fim import Cursor, holds_marks
+from assistant.gateway.outcome import Result
 from assistant.gateway.plan import Options
 from assistant.gateway.prompts import complete
-from assistant.gateway.turn import Result, Turn
+from assistant.gateway.turn import Turn
 from assistant.providers.base import Delta
 from assistant.providers.wire import mapping
 

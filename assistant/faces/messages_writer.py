@@ -6,7 +6,6 @@
 Source: https://docs.anthropic.com/en/docs/build-with-claude/streaming
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,8 @@ from aiassist.lib.errors import AppError
 from aiassist.lib.sse import event
 from assistant.faces.anthropic_errors import error_body
 from assistant.faces.chat import merged_tool_calls
-from assistant.gateway.turn import Result, Turn
+from assistant.gateway.outcome import Result
+from assistant.gateway.turn import Turn
 from assistant.providers.base import Delta, JsonObject
 from assistant.providers.parts import arguments_of
 from assistant.providers.wire import mapping, text_of
@@ -251,5 +251,4 @@ def _add(
 
 
 def _named(body: JsonObject) -> bytes:
-    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-    return f"event: {body['type']}\ndata: {text}\n\n".encode("utf-8", "replace")
+    return event(body["type"], body)

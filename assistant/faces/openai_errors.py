@@ -3,10 +3,10 @@
 Source: https://platform.openai.com/docs/guides/error-codes
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from aiassist.lib import jsons
 from aiassist.lib.errors import AppError
 
 _CODES = {
@@ -65,12 +65,7 @@ def code_of(error: AppError) -> str:
 
 def data(body: Mapping[str, Any]) -> bytes:
     """Return one event of OpenAI's unnamed kind."""
-    return f"data: {compact(body)}\n\n".encode("utf-8", "replace")
-
-
-def compact(body: object) -> str:
-    # What a provider sends may hold half a character, so encoders must replace.
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    return b"data: " + jsons.dumps(body) + b"\n\n"
 
 
 def _param_of(error: AppError) -> str | None:

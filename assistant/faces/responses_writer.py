@@ -14,10 +14,11 @@ from typing import Any
 
 from aiassist.lib.errors import AppError
 from aiassist.lib.ids import base62_random
-from aiassist.lib.sse import HEARTBEAT
+from aiassist.lib.sse import HEARTBEAT, event
 from assistant.faces.chat import citations_of, merged_tool_calls
-from assistant.faces.openai_errors import code_of, compact
-from assistant.gateway.turn import Result, Turn
+from assistant.faces.openai_errors import code_of
+from assistant.gateway.outcome import Result
+from assistant.gateway.turn import Turn
 from assistant.providers.base import Delta, JsonObject
 from assistant.providers.parts import arguments_of
 from assistant.providers.wire import mapping, text_of
@@ -100,8 +101,7 @@ class ResponseWriter:
     def _event(self, kind: str, **members: Any) -> bytes:
         body = {"type": kind, "sequence_number": self._n_events, **members}
         self._n_events += 1
-        text = f"event: {kind}\ndata: {compact(body)}\n\n"
-        return text.encode("utf-8", "replace")
+        return event(kind, body)
 
     def _of_item(self, kind: str, **members: Any) -> bytes:
         """Write an event of the open item."""

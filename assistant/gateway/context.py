@@ -6,6 +6,7 @@ are refused, with the numbers.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,8 +35,15 @@ class Assembled:
 
     messages: tuple[ChatMessage, ...]
     passages: tuple[Passage, ...]
-    n_tokens: int  # of the messages, counted by us
     max_tokens: int  # left for the answer
+    counted: int | None = None  # tokens of the messages; None: not counted yet
+
+    @property
+    def n_tokens(self) -> int:
+        """The tokens of the messages, as we count."""
+        if self.counted is not None:
+            return self.counted
+        return sum(map(message_tokens, self.messages))
 
 
 def context_size(tier: Tier, offer: Offer) -> int:
@@ -53,8 +61,11 @@ def assemble(
     tools: Sequence[JsonObject] = (),
 ) -> Assembled:
     """Put the prompt together within `size` tokens. Raises ContextTooLarge."""
-    fixed = fixed_tokens(prompt, tools)
     wanted = max_tokens or size // 4
+    if not (hits or tools or prompt.history) and size - _most(prompt) >= wanted:
+        # It fits whatever its tokens are, so nobody needs to count them.
+        return Assembled((*_system(prompt), *prompt.final), (), wanted)
+    fixed = fixed_tokens(prompt, tools)
     room = room_beside(fixed, tier, size, wanted)
     answer = min(wanted, room)
     left = room - answer
@@ -66,8 +77,8 @@ def assemble(
     return Assembled(
         messages=tuple(messages),
         passages=tuple(passages),
-        n_tokens=size - answer - left,
         max_tokens=answer,
+        counted=size - answer - left,
     )
 
 
@@ -85,6 +96,21 @@ def fixed_tokens(prompt: Prompt, tools: Sequence[JsonObject] = ()) -> int:
     return sum(map(message_tokens, messages)) + (
         count_tokens(json.dumps(list(tools))) if tools else 0
     )
+
+
+def _most(prompt: Prompt) -> float:
+    """Return how many tokens a prompt can have at most, at no cost.
+
+    A token holds at least one character, of which one of Unicode's becomes four at
+    most when the tokenizer takes it apart.
+    """
+    most = 0
+    for message in (*_system(prompt), *prompt.final):
+        if message.wire is not None:
+            return math.inf  # images, calls: these are counted one by one
+        text = message.content
+        most += MESSAGE_TOKENS + len(text) * (1 if text.isascii() else 4)
+    return most
 
 
 def message_tokens(message: ChatMessage) -> int:

@@ -10,12 +10,12 @@ from assistant.gateway.background import spawn
 from assistant.gateway.plan import Ask, make_plan, make_ready, plan_in_loop
 from assistant.gateway.routing import QUOTA
 from assistant.gateway.spare import admit_spare
-from assistant.gateway.turn import Turn
+from assistant.gateway.turn import ReadTurn, Turn
 from billing.admission import Admission, aadmit
 from billing.ledger import arelease
 
 
-async def open_turn(ask: Ask) -> Turn:
+async def open_turn(ask: Ask) -> ReadTurn:
     """Judge, admit, retrieve and start. Raises AppError; then nothing was spent."""
     plan, instead_of = await make_plan(ask), ""
     try:
@@ -29,22 +29,26 @@ async def open_turn(ask: Ask) -> Turn:
         plan, admission = await admit_spare(ask, plan, refusal)
         instead_of = QUOTA
     async with giving_back(admission):
-        turn = Turn(await make_ready(plan), admission)
+        turn = ReadTurn(await make_ready(plan), admission)
         if instead_of:
             turn.route.failed.append(instead_of)
         return turn
 
 
 async def open_admitted(ask: Ask, admission: Admission, *, is_short: bool) -> Turn:
-    """Judge, retrieve and start a call that was admitted before it was read.
+    """Judge and retrieve for a call that was admitted before it was read.
 
-    Of a short one that names no workspace all is known without the database.
+    Of a short one that names no workspace all is known without the database. Whoever
+    gets the turn must run it at once: it holds the admission.
     """
-    async with giving_back(admission):
+    try:
         plan = await plan_in_loop(ask, admission.tier) if is_short else None
         if plan is None:
             plan = await make_plan(ask, admission.tier)
         return Turn(await make_ready(plan), admission)
+    except BaseException as error:
+        await give_back(admission, error)
+        raise
 
 
 @asynccontextmanager
@@ -53,11 +57,16 @@ async def giving_back(admission: Admission) -> AsyncIterator[None]:
     try:
         yield
     except BaseException as error:
-        await arelease(admission)
-        if isinstance(error, AppError):
-            limits = admission.limits.after_return()
-            error.details.setdefault("headers", limits.headers())
+        await give_back(admission, error)
         raise
+
+
+async def give_back(admission: Admission, error: BaseException) -> None:
+    """Give the call back; an AppError tells what is left then."""
+    await arelease(admission)
+    if isinstance(error, AppError):
+        limits = admission.limits.after_return()
+        error.details.setdefault("headers", limits.headers())
 
 
 async def admit_call(

@@ -1,22 +1,30 @@
 """One turn: a prompt goes out, an answer streams back, its cost is settled.
 
-The provider is read by a task of its own, so that whatever happens to the reader (it
-hangs up before the first byte, in the middle, or never comes) the same code ends the
-upstream call, frees the slot and settles. Reader and task meet in a small buffer: a
-slow reader slows the provider down.
+Whatever happens to the reader (it hangs up before the first byte, in the middle, or
+never comes), the same code ends the upstream call, frees the slot and settles.
 
-    view ── open_turn() ──► Turn ──► reader: batches(), result
-                             └─ task: routing → provider
-                             └─ watch: is the credential still valid?
+    lean door ── open_admitted() ──► Turn: run(show)        in the request's own task
+    view ── open_turn() ──► ReadTurn ──► reader: batches()  in a task of its own
+                  both: routing → provider, then settle; `result` tells how it ended
+
+Where the door is told that its reader has gone (`assistant.lean`), the request's task
+reads the provider itself and hands each piece on: no buffer, no second task, and what
+is not taken is not read. Django cancels a view at any await, so there a task of its own
+reads, and reader and task meet in a small buffer.
+
+No turn has timers: a round per event loop looks after all of them, twice a second.
 """
 
 import asyncio
 import logging
+import math
 import traceback
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from contextvars import Context
+from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -26,16 +34,15 @@ from aiassist.lib import clock
 from aiassist.lib.db import in_background
 from aiassist.lib.errors import AppError, ProviderError, ServiceUnavailable
 from aiassist.lib.ids import new_id
-from aiassist.lib.tokens import count_tokens
 from assistant.conversations import keep_answer
 from assistant.errors import AccessEnded, ProviderTimeout
 from assistant.gateway.background import spawn
+from assistant.gateway.outcome import Heard, Result
 from assistant.gateway.plan import Plan, Ready
 from assistant.gateway.routing import Route, answers
 from assistant.gateway.unfencing import Unfencer
 from assistant.models import Message
-from assistant.providers.base import Delta, Usage
-from assistant.providers.openai import whole_text, wire_text
+from assistant.providers.base import Delta
 from billing.admission import Admission
 from billing.ledger import Settlement, Status, arelease, asettle
 
@@ -44,90 +51,15 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 10.0
 RECHECK_SECONDS = 3.0  # a stream of a revoked key is cut within 5 s
 READER_SECONDS = 15.0  # a turn that nobody reads by then is ended
+ROUND_SECONDS = 0.5  # between two looks at a turn
 BUFFERED_DELTAS = 256
 _CLOSING_SECONDS = 10.0
 
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a turn ended, and what it cost."""
-
-    message_id: str
-    finish_reason: str  # stop, length, tool_calls, content_filter; error, cancelled
-    provider: str
-    model: str  # the offer's id
-    tokens_in: int = 0
-    tokens_out: int = 0
-    tokens_cached: int = 0
-    cost_usd_micros: int = 0
-    estimated: bool = False
-    charged: bool = True
-    failed: tuple[str, ...] = ()  # models that were given up on before
-    upstream: str = ""  # which of the model's places answered
-    own_key: bool = False  # the user's own key paid
-    error: AppError | None = None
-
-    @property
-    def is_unheard(self) -> bool:
-        """Whether the reader left before the end: nobody is told anything more."""
-        return self.finish_reason == "cancelled" and self.error is None
-
-    def usage(self) -> dict[str, object]:
-        """Return the body of the `usage` event."""
-        body: dict[str, object] = {
-            "tokens_in": self.tokens_in,
-            "tokens_out": self.tokens_out,
-            "cost_usd_micros": self.cost_usd_micros,
-            "estimated": self.estimated,
-            "provider": self.provider,
-            "model": self.model,
-        }
-        if self.failed:
-            body["fallback_from"] = list(self.failed)
-        if self.upstream:
-            body["upstream"] = self.upstream
-        if self.own_key:
-            body["own_key"] = True
-        return body
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What the provider has said so far."""
-
-    text: list[str] = field(default_factory=list)
-    thoughts: list[str] = field(default_factory=list)
-    tools: list[str] = field(default_factory=list)
-    wire: list[bytes] = field(default_factory=list)  # decoded only if it must be
-    finish_reason: str = ""
-    usage: Usage | None = None
-
-    def note(self, delta: Delta) -> None:
-        if delta.text:
-            self.text.append(delta.text)
-        if delta.reasoning:
-            self.thoughts.append(delta.reasoning)
-        if delta.wire:
-            self.wire.append(delta.wire)
-        if delta.whole is not None:
-            self.text.append(whole_text(delta.whole))
-        for call in delta.tool_calls:
-            self.tools.append(str(call.get("function", "")))
-        self.finish_reason = delta.finish_reason or self.finish_reason
-        self.usage = delta.usage or self.usage
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.text or self.thoughts or self.tools or self.wire)
-
-    def n_tokens(self) -> int:
-        """Count what was said, as well as we can."""
-        said = [*self.text, *self.thoughts, *self.tools, *map(wire_text, self.wire)]
-        return count_tokens("".join(said))
+Show = Callable[[Delta], Awaitable[None]]
 
 
 class Turn:
-    """A running answer. Read it once, by `batches` or `collect`; then see `result`."""
+    """An answer to be had. `run` it once; then see `result`."""
 
     def __init__(self, ready: Ready, admission: Admission) -> None:
         self.ready = ready
@@ -135,77 +67,32 @@ class Turn:
         self.id = new_id("msg")
         self.route = Route(ready.plan.offers[0])
         self.result: Result | None = None
-        self._heard = _Heard()
-        self._buffer: deque[Delta] = deque()
-        self._filled, self._emptied = asyncio.Event(), asyncio.Event()
+        # Called with each look; True when nothing was shown for HEARTBEAT_SECONDS.
+        self.on_look: Callable[[bool], None] | None = None
+        self._heard = Heard()
         self._ended_by: AppError | None = None
-        self._is_read = self._is_started = False
-        self._is_unwanted = self._is_finishing = False
-        self._loop = asyncio.get_running_loop()
-        self._began_at = self._loop.time()
-        self._task = spawn(self._run())
-        self._task.add_done_callback(_log_failure)
-        self._watch = self._loop.call_later(RECHECK_SECONDS, self._recheck)
-        self._beat = self._loop.call_later(HEARTBEAT_SECONDS, self._heartbeat)
-        self._is_silent = False  # nothing was shown since the last heartbeat
-        _running.add(self)
+        self._task: asyncio.Task[None] | None = None
+        self._is_started = self._is_finishing = False
+        self._is_unwanted = self._is_late = self._was_shown = False
+        self._began_at = self._silent_since = asyncio.get_running_loop().time()
+        self._check_at = self._began_at + RECHECK_SECONDS
+        self._ends_at = self._began_at + settings.PROVIDER_TOTAL_TIMEOUT_SECONDS
+        self._round = _round()
 
     @property
     def plan(self) -> Plan:
         return self.ready.plan
 
-    async def batches(self) -> AsyncGenerator[list[Delta] | None, None]:
-        """Yield what has come, as it comes; None when nothing came for a while.
+    async def run(self, show: Show) -> None:
+        """Run to the end in the caller's own task; `show` is given each piece.
 
-        When it ends, `result` is set. Closing it early cancels the turn.
+        When the caller is cancelled, the turn ends and is settled: that is no reason
+        to raise.
         """
-        self._is_read = True
-        try:
-            while True:
-                if self._buffer:
-                    batch = list(self._buffer)
-                    self._buffer.clear()
-                    self._emptied.set()
-                    yield batch
-                elif self._task.done():
-                    return
-                else:
-                    self._filled.clear()
-                    await self._filled.wait()
-                    if self._is_silent and not self._buffer and not self._task.done():
-                        yield None
-        finally:
-            await self.close()
-
-    async def collect(self) -> list[Delta]:
-        """Return the whole answer. Raises the error that ended it."""
-        deltas: list[Delta] = []
-        async with aclosing(self.batches()) as batches:
-            async for batch in batches:
-                deltas += batch or []
-        if self.result is not None and self.result.error is not None:
-            raise self.result.error
-        return deltas
-
-    async def head_start(self, seconds: float) -> None:
-        """Wait for the first token. Raises what failed before it."""
-        waiting = asyncio.ensure_future(self._filled.wait())
-        try:
-            await asyncio.wait(
-                {waiting, self._task},
-                timeout=seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        except asyncio.CancelledError:
-            await self.close()
-            raise
-        finally:
-            waiting.cancel()
-        if self._buffer or self.result is None or self.result.error is None:
-            return
-        error = self.result.error
-        error.details.setdefault("headers", self.limit_headers())
-        raise error
+        task = self._task = asyncio.current_task()
+        await self._run(show)
+        if task is not None and task.cancelling():
+            task.uncancel()
 
     def limit_headers(self) -> dict[str, str]:
         """Return the rate limit headers, this call included if it was charged."""
@@ -213,67 +100,72 @@ class Turn:
         free = self.result is not None and not self.result.charged
         return (limits.after_return() if free else limits).headers()
 
-    async def close(self) -> None:
-        """End the turn if it still runs, and wait until it is settled."""
-        if not self._task.done():
-            self._cancel()
-            await asyncio.wait({self._task}, timeout=_CLOSING_SECONDS)
-
-    def close_soon(self) -> None:
-        """Do as `close`, from any thread, without waiting."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._cancel)
-
     def leave(self) -> None:
         """The reader has gone: end the turn, from its own loop."""
         self._cancel()
 
     def end(self, error: AppError) -> None:
         """End the turn with this error as its last word."""
-        if self._ended_by is None and not self._task.done():
+        if self._ended_by is None and not self._is_finishing:
             self._ended_by = error
             self._cancel()
+
+    def look(self, now: float) -> None:
+        """Look after it: has it time left, and may it go on (T10)?"""
+        if now >= self._ends_at:
+            self._is_late = True
+            self._cancel()
+        elif now >= self._check_at:
+            self._check_at = math.inf
+            spawn(self._check_access())
+        if self._was_shown:
+            self._was_shown, self._silent_since = False, now
+        is_silent = now - self._silent_since >= HEARTBEAT_SECONDS
+        if is_silent:
+            self._silent_since = now
+        if self.on_look is not None:
+            self.on_look(is_silent)
 
     def _cancel(self) -> None:
         # A task cancelled before its first step would never settle; one that
         # settles already must not be disturbed.
-        if self._is_started and not self._is_finishing:
+        if self._is_started and not self._is_finishing and self._task is not None:
             self._task.cancel()
         self._is_unwanted = True
 
-    async def _run(self) -> None:
+    async def _run(self, show: Show) -> None:
         self._is_started = True
+        self._round.join(self)
         error: AppError | None = ServiceUnavailable()  # unless we learn better
         cancelled = False
         try:
             if self._is_unwanted:
                 raise asyncio.CancelledError
-            async with asyncio.timeout(settings.PROVIDER_TOTAL_TIMEOUT_SECONDS):
-                await self._relay()
+            await self._relay(show)
             error = None
         except ProviderError as failure:
             error = failure
-        except TimeoutError:
-            error = ProviderTimeout(phase="total")
         except asyncio.CancelledError:
             # Swallowed on purpose: settling is what remains to be done.
-            error, cancelled = self._ended_by, True
+            if self._is_late:
+                error = ProviderTimeout(phase="total")
+            else:
+                error, cancelled = self._ended_by, True
         finally:
             self._is_finishing = True
-            self._watch.cancel()
-            self._beat.cancel()
-            _running.discard(self)
-            finishing = asyncio.ensure_future(self._finish(error, cancelled))
+            self._round.leave(self)
             try:
-                await asyncio.shield(finishing)
+                if self.ready.conversation is None:
+                    # The ledger goes on to its end by itself.
+                    await self._finish(error, cancelled)
+                else:
+                    await asyncio.shield(spawn(self._finish(error, cancelled)))
             except DatabaseError:
                 # The sweeper settles the hold once the database is back.
                 self.result = self._outcome(ServiceUnavailable(), False, charged=False)
                 raise
-            finally:
-                self._filled.set()
 
-    async def _relay(self) -> None:
+    async def _relay(self, show: Show) -> None:
         stream = answers(
             offers=self.plan.offers, build=self.ready.request_for, route=self.route
         )
@@ -286,35 +178,11 @@ class Turn:
                     bare = None  # shown a cursor, models answer with nothing but code
                 if bare:
                     delta = replace(delta, text=bare.feed(delta.text))
-                await self._show(delta)
-        if bare:
-            await self._show(Delta(text=bare.end()))
-
-    async def _show(self, delta: Delta) -> None:
-        """Hand a piece to the reader; wait while too much is unread."""
-        if not (delta.says or delta.extra or delta.native):
-            return
-        while len(self._buffer) >= BUFFERED_DELTAS:
-            self._emptied.clear()
-            await self._emptied.wait()
-        self._buffer.append(delta)
-        self._is_silent = False
-        self._filled.set()
-
-    def _heartbeat(self) -> None:
-        """Wake the reader of a stream that has been silent for a while."""
-        if self._is_silent:
-            self._filled.set()
-        self._is_silent = True
-        self._beat = self._loop.call_later(HEARTBEAT_SECONDS, self._heartbeat)
-
-    def _recheck(self) -> None:
-        """Look after the turn: is it read, and may it go on (T10)?"""
-        waited = self._loop.time() - self._began_at
-        if not self._is_read and waited > READER_SECONDS:
-            self._cancel()
-        else:
-            spawn(self._check_access())
+                if delta.says or delta.extra or delta.native:
+                    await show(delta)
+                    self._was_shown = True
+        if bare and (rest := bare.end()):
+            await show(Delta(text=rest))
 
     async def _check_access(self) -> None:
         """End the turn when its credential has ended; else look again later."""
@@ -324,8 +192,7 @@ class Turn:
             valid = True  # a database that is away says nothing about a credential
         if not valid:
             self.end(AccessEnded())
-        elif not self._task.done():
-            self._watch = self._loop.call_later(RECHECK_SECONDS, self._recheck)
+        self._check_at = asyncio.get_running_loop().time() + RECHECK_SECONDS
 
     async def _finish(self, error: AppError | None, cancelled: bool) -> None:
         """Settle, keep the answer, set the result."""
@@ -427,6 +294,104 @@ class Turn:
         )
 
 
+class ReadTurn(Turn):
+    """A turn in a task of its own. Read it once, by `batches` or `collect`."""
+
+    def __init__(self, ready: Ready, admission: Admission) -> None:
+        super().__init__(ready, admission)
+        self._buffer: deque[Delta] = deque()
+        self._filled, self._emptied = asyncio.Event(), asyncio.Event()
+        self._is_read = self._is_silent = False
+        self._loop = asyncio.get_running_loop()
+        self.on_look = self._looked
+        self._reading = self._task = spawn(self._run(self._show))
+        self._reading.add_done_callback(self._done)
+
+    async def batches(self) -> AsyncGenerator[list[Delta] | None, None]:
+        """Yield what has come, as it comes; None when nothing came for a while.
+
+        When it ends, `result` is set. Closing it early cancels the turn.
+        """
+        self._is_read = True
+        try:
+            while True:
+                if self._buffer:
+                    batch = list(self._buffer)
+                    self._buffer.clear()
+                    self._emptied.set()
+                    yield batch
+                elif self._reading.done():
+                    return
+                else:
+                    self._filled.clear()
+                    await self._filled.wait()
+                    if self._is_silent:
+                        self._is_silent = False
+                        yield None
+        finally:
+            await self.close()
+
+    async def collect(self) -> list[Delta]:
+        """Return the whole answer. Raises the error that ended it."""
+        deltas: list[Delta] = []
+        async with aclosing(self.batches()) as batches:
+            async for batch in batches:
+                deltas += batch or []
+        if self.result is not None and self.result.error is not None:
+            raise self.result.error
+        return deltas
+
+    async def head_start(self, seconds: float) -> None:
+        """Wait for the first token. Raises what failed before it."""
+        waiting = asyncio.ensure_future(self._filled.wait())
+        try:
+            await asyncio.wait(
+                {waiting, self._reading},
+                timeout=seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+        finally:
+            waiting.cancel()
+        if self._buffer or self.result is None or self.result.error is None:
+            return
+        error = self.result.error
+        error.details.setdefault("headers", self.limit_headers())
+        raise error
+
+    async def close(self) -> None:
+        """End the turn if it still runs, and wait until it is settled."""
+        if not self._reading.done():
+            self._cancel()
+            await asyncio.wait({self._reading}, timeout=_CLOSING_SECONDS)
+
+    def close_soon(self) -> None:
+        """Do as `close`, from any thread, without waiting."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    async def _show(self, delta: Delta) -> None:
+        """Hand a piece to the reader; wait while too much is unread."""
+        while len(self._buffer) >= BUFFERED_DELTAS:
+            self._emptied.clear()
+            await self._emptied.wait()
+        self._buffer.append(delta)
+        self._filled.set()
+
+    def _looked(self, is_silent: bool) -> None:
+        if not self._is_read and self._loop.time() > self._began_at + READER_SECONDS:
+            self._cancel()
+        elif is_silent and not self._buffer:
+            self._is_silent = True
+            self._filled.set()
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._filled.set()
+        _log_failure(task)
+
+
 def _log_failure(task: "asyncio.Task[None]") -> None:
     """Log what nobody foresaw: its kind and place, for its text may hold a prompt."""
     if task.cancelled() or (error := task.exception()) is None:
@@ -440,10 +405,53 @@ def _log_failure(task: "asyncio.Task[None]") -> None:
     )
 
 
-_running: set[Turn] = set()
+class _Round:
+    """The running turns of one event loop, looked after together."""
+
+    def __init__(self) -> None:
+        # It never holds its loop, or neither would ever be let go.
+        self.turns: set[Turn] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def join(self, turn: Turn) -> None:
+        self.turns.add(turn)
+        if self._timer is None:
+            self._wait()
+
+    def leave(self, turn: Turn) -> None:
+        self.turns.discard(turn)
+
+    def _wait(self) -> None:
+        seconds = min(ROUND_SECONDS, HEARTBEAT_SECONDS / 2, RECHECK_SECONDS / 2)
+        # Of no request: a context of its own.
+        self._timer = asyncio.get_running_loop().call_later(
+            seconds, self._look, context=Context()
+        )
+
+    def _look(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for turn in list(self.turns):
+            turn.look(now)
+        if self.turns:
+            self._wait()
+
+
+_rounds: WeakKeyDictionary[asyncio.AbstractEventLoop, _Round] = WeakKeyDictionary()
+
+
+def _round() -> _Round:
+    loop = asyncio.get_running_loop()
+    found = _rounds.get(loop)
+    if found is None:
+        found = _rounds[loop] = _Round()
+    return found
 
 
 def end_all() -> None:
     """End every running turn with an error event: this process is shutting down."""
-    for turn in list(_running):
-        turn.end(ServiceUnavailable("The server is restarting. Ask again in a moment."))
+    for turns in list(_rounds.values()):
+        for turn in list(turns.turns):
+            turn.end(
+                ServiceUnavailable("The server is restarting. Ask again in a moment.")
+            )

@@ -6,6 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/chat/streaming
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,6 +52,7 @@ from assistant.providers.wire import (
 )
 
 listing = Listing("models", "data", "id", kept_seconds=60.0)
+_OPENAI = "api.openai.com"
 _READ = ("role", "content", "tool_calls")
 _FINISH = ("stop", "length", "tool_calls", "content_filter", "function_call")
 
@@ -320,8 +322,12 @@ def _max_tokens_field(access: Access | None) -> str:
 
 
 def _is_openai(access: Access | None) -> bool:
-    base_url = access.base_url if access else settings.OPENAI_BASE_URL
-    return urlsplit(base_url).hostname == "api.openai.com"
+    return _host_of(access.base_url if access else settings.OPENAI_BASE_URL) == _OPENAI
+
+
+@lru_cache(maxsize=256)
+def _host_of(base_url: str) -> str | None:
+    return urlsplit(base_url).hostname
 
 
 def _destination(access: Access | None = None) -> Destination:

@@ -5,13 +5,14 @@ credential or the prompt.
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from types import TracebackType
 from typing import Any
 
 from django.conf import settings
 
+from aiassist.lib import jsons
 from aiassist.lib.egress import (
     MIB,
     Answer,
@@ -46,23 +47,38 @@ def caps() -> Caps:
     )
 
 
-@asynccontextmanager
-async def post(
-    destination: Destination,
-    path: str,
-    body: Mapping[str, Any],
-    limits: Caps | None = None,
-) -> AsyncIterator[Answer]:
+class post:
     """Send a prompt; the block reads the stream. Raises ProviderError only."""
-    try:
-        async with opened(
-            destination, "POST", path, json=body, caps=limits or caps()
-        ) as answer:
-            if answer.status != 200:
-                raise refusal(destination.name, answer)
-            yield answer
-    except EgressError as error:
-        raise as_provider_error(destination.name, error) from None
+
+    def __init__(
+        self,
+        destination: Destination,
+        path: str,
+        body: Mapping[str, Any],
+        limits: Caps | None = None,
+    ) -> None:
+        self._name = destination.name
+        self._call = opened(destination, "POST", path, json=body, caps=limits or caps())
+
+    async def __aenter__(self) -> Answer:
+        try:
+            answer = await self._call.__aenter__()
+        except EgressError as error:
+            raise as_provider_error(self._name, error) from None
+        if answer.status != 200:
+            await self._call.__aexit__(None, None, None)
+            raise refusal(self._name, answer)
+        return answer
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._call.__aexit__(kind, error, trace)
+        if isinstance(error, EgressError):
+            raise as_provider_error(self._name, error) from None
 
 
 def refusal(provider: str, answer: Answer) -> ProviderError:
@@ -148,7 +164,7 @@ async def ndjson(answer: Answer) -> AsyncGenerator[dict[str, Any], None]:
 def parse_object(raw: bytes) -> dict[str, Any]:
     """Return a JSON object; raises ProviderMalformed for anything else."""
     try:
-        parsed = json.loads(raw)
+        parsed = jsons.loads(raw)
     except (ValueError, RecursionError):
         raise ProviderMalformed from None
     if not isinstance(parsed, dict):
