@@ -246,9 +246,8 @@ def cache_digest(credential: str) -> str:
 
     Of the whole credential (T8), and another one than the database holds.
     """
-    pepper = next(iter(_peppers().values()))
     text = f"cached principal:{credential}".encode()
-    return hmac.new(pepper.encode(), text, hashlib.sha256).hexdigest()
+    return hmac.digest(settings.API_KEY_PEPPER.encode(), text, "sha256").hex()
 
 
 def _opens(key: ApiKey, secret: str) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -121,6 +121,11 @@ class _Known:
     rows: tuple[Offer, ...] = ()
     until: float = 0.0
     reading: "asyncio.Task[None] | None" = None
+    # What the providers listed, and the offers that were made of both.
+    live: Live = field(default_factory=dict)
+    live_until: float = 0.0
+    offers: Sequence[Offer] = ()
+    made_of: tuple[object, object] = (None, None)
 
 
 _known_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Known] = (
@@ -140,6 +145,22 @@ async def known_rows() -> tuple[Offer, ...]:
             known.reading = loop.create_task(_read_rows(known))
         await asyncio.shield(known.reading)
     return known.rows
+
+
+async def known_offers() -> Sequence[Offer]:
+    """Return what can be asked now, made anew when rows or lists have changed.
+
+    Others go on with the old lists while one asks the providers.
+    """
+    rows, known = await known_rows(), _known_by_loop[asyncio.get_running_loop()]
+    now = time.monotonic()
+    if now >= known.live_until:
+        known.live_until = now + settings.CATALOGUE_CACHE_SECONDS
+        known.live = await live_models()
+    if known.made_of[0] is not rows or known.made_of[1] is not known.live:
+        known.offers = offers_from(rows, known.live)
+        known.made_of = (rows, known.live)
+    return known.offers
 
 
 async def _read_rows(known: _Known) -> None:

@@ -35,11 +35,13 @@ from django.db import (
 from django.db.models import F
 
 from accounts.models import User
+from aiassist.lib import clock, jsons
 from aiassist.lib.db import release_connections
 from aiassist.lib.ids import base62_random
 from aiassist.lib.redis import RedisDown, client
 from billing import windows
 from billing.models import UsageRecord
+from billing.models.ledger import new_record_id
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,20 @@ _NUMBERS = ("tokens_in", "tokens_out", "cost_usd_micros", "latency_ms")
 
 # A settled call as it travels: the columns of a usage record.
 SettledCall = dict[str, Any]
+Row = dict[str, Any]  # the same with its id, ready to be inserted
+# A call that another version of the platform has settled may lack a column.
+_DEFAULTS: Row = {
+    field.attname: field.get_default()
+    for field in UsageRecord._meta.concrete_fields
+    if field.has_default() and not callable(field.default)
+}
+_TABLE = UsageRecord._meta.db_table
+_COLUMNS = ", ".join(str(f.column) for f in UsageRecord._meta.concrete_fields)
+_INSERT = (
+    f"INSERT INTO {_TABLE} ({_COLUMNS}) SELECT {_COLUMNS} "
+    f"FROM json_populate_recordset(NULL::{_TABLE}, %s) "
+    "ON CONFLICT DO NOTHING RETURNING reservation_id"
+)
 Entry = tuple[SettledCall, str]  # and its id in the stream, "" where it is in none
 
 
@@ -266,59 +282,66 @@ def _write(calls: Sequence[SettledCall]) -> None:
         .values_list("pk", flat=True)
     )
     once = {call["reservation_id"]: call for call in calls}
-    records = [_record(call, living) for call in once.values()]
-    written = _insert(records)
-    rest = [r for r in records if r.reservation_id not in written]
+    rows = [_row(call, living) for call in once.values()]
+    written = _insert(rows)
+    rest = [row for row in rows if row["reservation_id"] not in written]
     if rest:
         written |= _insert_again(rest)
-    _count([r for r in records if r.reservation_id in written])
+    _count([row for row in rows if row["reservation_id"] in written])
 
 
-def _record(call: SettledCall, living: set[str]) -> UsageRecord:
-    known = call["user_id"] in living
-    named = {} if known else {"request_id": "", "key_id": "", "workspace_id": ""}
-    user_id = call["user_id"] if known else None
-    admitted_at = datetime.fromisoformat(call["admitted_at"])
-    return UsageRecord(
-        **{**call, **named, "user_id": user_id, "admitted_at": admitted_at}
-    )
+def _row(call: SettledCall, living: set[str]) -> Row:
+    """Return the columns of a call; of one whose user is gone it names nobody."""
+    row = _DEFAULTS | call
+    row["id"], row["created_at"] = new_record_id(), clock.now()
+    row["admitted_at"] = datetime.fromisoformat(call["admitted_at"])
+    if call["user_id"] not in living:
+        row |= {"user_id": None, "request_id": "", "key_id": "", "workspace_id": ""}
+    return row
 
 
-def _insert(records: Sequence[UsageRecord]) -> set[str]:
+def _insert(rows: Sequence[Row]) -> set[str]:
     """Insert what is not there; return the reservations whose rows are ours."""
+    if connection.vendor == "postgresql":
+        # The database reads the JSON: Django takes a quarter of a millisecond of our
+        # time to make an object of a call, a query of the objects and to ask again.
+        with connection.cursor() as cursor:
+            cursor.execute(_INSERT, [jsons.dumps(rows).decode()])
+            return {reservation_id for (reservation_id,) in cursor.fetchall()}
+    records = [UsageRecord(**row) for row in rows]
     UsageRecord.objects.bulk_create(records, ignore_conflicts=True)
     # The primary keys are new with each try, so these rows are of this one.
-    found = UsageRecord.objects.filter(pk__in=[r.pk for r in records])
+    found = UsageRecord.objects.filter(pk__in=[row["id"] for row in rows])
     return set(found.values_list("reservation_id", flat=True))
 
 
-def _insert_again(rest: Sequence[UsageRecord]) -> set[str]:
+def _insert_again(rest: Sequence[Row]) -> set[str]:
     """Insert calls whose request id the client has used before.
 
     Such a call costs like any other, so it gets an id that is unique again.
     """
     kept = UsageRecord.objects.filter(
-        reservation_id__in=[r.reservation_id for r in rest]
+        reservation_id__in=[row["reservation_id"] for row in rest]
     )
     states = dict(kept.values_list("reservation_id", "status"))
     repeated = []
-    for record in rest:
-        status = states.get(record.reservation_id)
+    for row in rest:
+        status = states.get(row["reservation_id"])
         if status is None:
-            record.request_id = f"{record.request_id}.{base62_random(12)}"
-            repeated.append(record)
-        elif status == UsageRecord.Status.ABANDONED != record.status:
+            row["request_id"] = f"{row['request_id']}.{base62_random(12)}"
+            repeated.append(row)
+        elif status == UsageRecord.Status.ABANDONED != row["status"]:
             logger.warning("A call settled after it had been given up.")
     return _insert(repeated) if repeated else set()
 
 
-def _count(records: Iterable[UsageRecord]) -> None:
+def _count(rows: Iterable[Row]) -> None:
     totals: dict[str, list[int]] = {}
-    for record in records:
-        if record.user_id is not None:
-            sums = totals.setdefault(record.user_id, [0, 0])
+    for row in rows:
+        if row["user_id"] is not None:
+            sums = totals.setdefault(row["user_id"], [0, 0])
             sums[0] += 1
-            sums[1] += record.tokens_in + record.tokens_out
+            sums[1] += row["tokens_in"] + row["tokens_out"]
     for user_id, (n_calls, n_tokens) in sorted(totals.items()):
         User.objects.filter(pk=user_id).update(
             requests_total=F("requests_total") + n_calls,

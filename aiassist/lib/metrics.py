@@ -77,6 +77,11 @@ def _settlements(provider: str, model: str) -> tuple[Counter, Counter, Counter]:
     )
 
 
+@cache
+def _provider_times(provider: str) -> tuple[Histogram, Histogram]:
+    return provider_seconds.labels(provider), first_token_seconds.labels(provider)
+
+
 def count_admission(verdict: str, feature: str) -> None:
     """Count one admission: "admitted", or the refusal's error code."""
     _admissions(verdict, feature).inc()
@@ -96,9 +101,10 @@ def observe_provider_call(
     provider: str, *, seconds: float, first_token: float | None = None
 ) -> None:
     """Record one finished provider call; `first_token` in seconds, None: none came."""
-    provider_seconds.labels(provider).observe(seconds)
+    whole, first = _provider_times(provider)
+    whole.observe(seconds)
     if first_token is not None:
-        first_token_seconds.labels(provider).observe(first_token)
+        first.observe(first_token)
 
 
 def count_provider_error(provider: str, code: str) -> None:

@@ -13,9 +13,8 @@ from assistant.catalogue import (
     candidates,
     choose,
     in_order,
-    known_rows,
+    known_offers,
     live_models,
-    offers_from,
     offers_of,
 )
 from assistant.conversations import ask_in, get_conversation, history_of
@@ -169,7 +168,7 @@ async def plan_in_loop(ask: Ask, tier: Tier) -> Plan | None:
         return None
     if ask.principal.user.has_provider_keys:  # which the database holds
         return None
-    everything = offers_from(await known_rows(), await live_models())
+    everything = await known_offers()
     chosen = choose(everything, tier, wanted=ask.model, feature=ask.feature)
     if chosen is None:
         return None
