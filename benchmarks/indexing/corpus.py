@@ -6,13 +6,13 @@ from pathlib import Path
 _LARGEST = 200_000  # bytes
 
 
-def installed_sources(n_files: int) -> dict[str, bytes]:
+def installed_sources(n_files: int, largest: int = _LARGEST) -> dict[str, bytes]:
     """Return so many Python files of the environment, spread over its packages."""
     root = Path(sysconfig.get_paths()["purelib"])
     found = sorted(
         path
         for path in root.rglob("*.py")
-        if 200 < path.stat().st_size < _LARGEST and "__pycache__" not in path.parts
+        if 200 < path.stat().st_size < largest and "__pycache__" not in path.parts
     )
     step = max(len(found) / n_files, 1.0)
     chosen = [found[int(i * step)] for i in range(min(n_files, len(found)))]

@@ -35,12 +35,13 @@ from workspaces.vectors.base import EMBEDDING_DIM, Vector
 
 MANY_FILES = int(os.environ.get("BENCH_MANY_FILES", "10000"))
 _CLIENT = Path(__file__).resolve().parents[2] / "static/clients/aiassist_sync.py"
+_LARGEST = 6_000  # bytes: what is measured is how many files there are
 _MARKER = "incrementally_found_marker"
 _LONGEST_SECONDS = 600
 
 
 def many_files(user: User) -> None:
-    files = installed_sources(MANY_FILES)
+    files = installed_sources(MANY_FILES, _LARGEST)
     key = create_key(user, "bench")[1]
     with tempfile.TemporaryDirectory() as folder, _server() as address:
         for path, data in files.items():
@@ -89,7 +90,7 @@ def _one_change(
     client: _Client, workspace: Workspace, files: dict[str, bytes], number: int
 ) -> None:
     """Change a file in the folder and sync it; print when a search finds the change."""
-    fitting = [path for path, data in files.items() if 4_000 < len(data) < 12_000]
+    fitting = [path for path, data in files.items() if 2_000 < len(data)]
     path, marker = fitting[number * 7], f"{_MARKER}_{number}"
     with (client.folder / path).open("a") as file:
         file.write(f"\n\ndef {marker}():\n    return 1\n")

@@ -101,9 +101,6 @@ class Drift:
     visible: list[str] = field(default_factory=list)  # paths with points missing
     own: list[str] = field(default_factory=list)  # the same of the one being built
 
-    def __bool__(self) -> bool:
-        return bool(self.ghosts or self.visible or self.own)
-
 
 def drift(
     store: VectorStore,
