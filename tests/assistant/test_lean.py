@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from django.db.backends.utils import CursorWrapper
 
+from aiassist.lib import shared_breaker
 from assistant.floods import FAILURES_PER_MINUTE, Floods
 from billing.outbox import outbox
 from tests.assistant.asking import open_holds, record_after, records_of
@@ -139,6 +140,8 @@ def test_the_hot_path_asks_no_database_and_redis_twice(
     redis_client: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # What a timer reads, and not a call.
+    monkeypatch.setattr(shared_breaker, "REFRESH_SECONDS", 60.0)
     settings.CATALOGUE_CACHE_SECONDS = 60.0
     settings.USAGE_WRITE_SECONDS = 60  # records are written in batches, later
     openai.will(openai_stream("Hello"))
