@@ -113,7 +113,7 @@ def _finds(workspace: Workspace, marker: str, path: str) -> bool:
 
 
 def _rename(workspace: Workspace, files: dict[str, bytes]) -> None:
-    folder = next(iter(files)).partition("/")[0]
+    folder = next(path.partition("/")[0] for path in files if path.count("/") > 1)
     moved = {
         (f"moved/{path}" if path.startswith(f"{folder}/") else path): data
         for path, data in files.items()
