@@ -4,6 +4,10 @@ The provider's stand-in called directly, a bare pass-through (the floor), aiassi
 real PostgreSQL and Redis, and LiteLLM's proxy if LITELLM_HOME names a virtual
 environment that has it (`pip install 'litellm[proxy]'`). CPU is that of the
 servers' processes, stores left out; compare the ratios, not the seconds.
+
+Every figure is the median of `--runs` rounds; in each, the servers take turns. LiteLLM
+takes part in the first round only, because its streams take a minute. About two
+minutes a round at the defaults, and two more for LiteLLM.
 """
 
 import argparse
@@ -12,7 +16,8 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -29,6 +34,8 @@ from benchmarks.gateway.servers import (
 from tests.support.processes import Process, python
 
 Row = dict[str, float | str]
+# Usage records are written once a second: their CPU time is part of the calls'.
+SETTLING_SECONDS = 1.2
 
 
 def main() -> None:
@@ -41,39 +48,57 @@ def main() -> None:
         servers.append(stack.enter_context(aiassist(provider.port, folder)))
         if home := os.environ.get("LITELLM_HOME"):
             servers.append(stack.enter_context(litellm(provider.port, Path(home))))
-        rows: dict[str, Row] = {server.name: {} for server in servers}
+        rounds: dict[str, list[Row]] = {server.name: [] for server in servers}
+        served = dict.fromkeys(rounds, 0)
+        for number in range(options.runs):
+            for server in servers:
+                if number == 0 or server.name != "litellm":
+                    row: Row = {}
+                    served[server.name] += _measure(server, row, options)
+                    rounds[server.name].append(row)
+        rows = {name: _median(found) for name, found in rounds.items()}
         for server in servers:
-            _measure(server, rows[server.name], options)
+            _compare(rows[server.name], rows["direct"])
+            if server.env is not None:
+                rows[server.name]["calls served"] = served[server.name]
+                rows[server.name]["calls recorded"] = n_records(server)
         _say(_table(rows))
         _say(json.dumps(rows))
 
 
-def _measure(server: Server, row: Row, options: argparse.Namespace) -> None:
-    _load(server, stream=False, at_once=4, n=40)  # warm up
-    n_done = 40
+def _measure(server: Server, row: Row, options: argparse.Namespace) -> int:
+    """Fill in one round's figures; return how many calls were served."""
+    n_done = len(_load(server, stream=False, at_once=4, n=40).whole)  # warm up
     for at_once in options.concurrency:
-        n = max(50, round(options.requests * (0.3 if at_once == 1 else 1)))
         cpu = server.cpu_seconds()
-        result = _load(server, stream=False, at_once=at_once, n=n)
-        n_done += len(result.whole)
+        result = _load(
+            server,
+            stream=False,
+            at_once=at_once,
+            n=options.requests,
+            seconds=options.seconds,
+        )
         done = len(result.whole)
+        n_done += done
         row[f"req/s c{at_once}"] = done / result.wall
         row[f"p50 ms c{at_once}"] = _ms(result.whole, 50)
         row[f"p99 ms c{at_once}"] = _ms(result.whole, 99)
         row[f"failed c{at_once}"] = result.n_failed
         if at_once == 16 and done:
+            time.sleep(SETTLING_SECONDS)
             row["CPU s/1000 requests"] = (server.cpu_seconds() - cpu) / done * 1000
         if result.why:
             row["why"] = result.why
     for at_once in options.streams:
         cpu, memory = server.cpu_seconds(), server.memory_mb()
         result = _load(server, stream=True, at_once=at_once, n=at_once)
-        n_done += len(result.whole)
         done = len(result.whole)
+        n_done += done
         row[f"first token p50 ms, {at_once} streams"] = _ms(result.first, 50)
         row[f"first token p99 ms, {at_once} streams"] = _ms(result.first, 99)
         row[f"failed, {at_once} streams"] = result.n_failed
         if done:
+            time.sleep(SETTLING_SECONDS)
             row[f"CPU s/1000 streams, {at_once}"] = (
                 (server.cpu_seconds() - cpu) / done * 1000
             )
@@ -82,12 +107,32 @@ def _measure(server: Server, row: Row, options: argparse.Namespace) -> None:
         if result.why:
             row["why"] = result.why
     row["peak MB"] = server.peak_mb()
-    if server.env is not None:
-        row["calls served"], row["calls recorded"] = n_done, n_records(server)
+    return n_done
 
 
-def _load(server: Server, *, stream: bool, at_once: int, n: int) -> Result:
-    orders = Orders(server.port, server.key, stream, at_once, n)
+def _median(rounds: Sequence[Row]) -> Row:
+    """Return the median of each figure; of texts the first."""
+    merged: Row = {}
+    for name in dict.fromkeys(name for row in rounds for name in row):
+        found = [row[name] for row in rounds if name in row]
+        numbers = [value for value in found if not isinstance(value, str)]
+        merged[name] = statistics.median(numbers) if numbers else found[0]
+    return merged
+
+
+def _compare(row: Row, direct: Row) -> None:
+    """Add what a server takes longer than the provider itself."""
+    for name in list(row):
+        above = name.startswith("first token p50") or name == "p50 ms c1"
+        value, without = row[name], direct.get(name)
+        if above and not isinstance(value, str) and not isinstance(without, str):
+            row[f"{name}, above direct"] = value - (without or 0.0)
+
+
+def _load(
+    server: Server, *, stream: bool, at_once: int, n: int, seconds: float = 60.0
+) -> Result:
+    orders = Orders(server.port, server.key, stream, at_once, n, seconds)
     command = python("-m", "benchmarks.gateway.load", json.dumps(asdict(orders)))
     log = Path(os.environ["BENCH_DIR"]) / f"load-{server.name}.log"
     log.unlink(missing_ok=True)
@@ -119,7 +164,9 @@ def _cell(value: float | str) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-gateway ARGS=")
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--requests", type=int, default=20_000, help="at most")
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each of them")
     parser.add_argument("--concurrency", type=_numbers, default=[1, 16, 64, 256])
     parser.add_argument("--streams", type=_numbers, default=[200, 1000])
     return parser.parse_args()
