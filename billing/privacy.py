@@ -1,6 +1,5 @@
 """What the billing tables hold about a person; what goes when the person goes."""
 
-
 from accounts.models import User
 from aiassist.lib.privacy import classify
 from aiassist.lib.redis import RedisDown
