@@ -10,6 +10,7 @@ from aiassist.settings.auth import *  # noqa: F403
 from aiassist.settings.auth import SIGN_IN_ORIGINS
 from aiassist.settings.billing import *  # noqa: F403
 from aiassist.settings.celery import *  # noqa: F403
+from aiassist.settings.cors import *  # noqa: F403
 from aiassist.settings.git import *  # noqa: F403
 from aiassist.settings.logging import LOGGING as LOGGING
 from aiassist.settings.providers import *  # noqa: F403
@@ -24,17 +25,6 @@ API_VERSION = env.text("API_VERSION", "v1")
 DEBUG = env.flag("DEBUG", False)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
-CORS_ALLOWED_ORIGINS = env.words("CORS_ORIGINS")
-CORS_URLS_REGEX = r"^/(api|v1|mcp)(/|$)"
-CORS_EXPOSE_HEADERS = [
-    "RateLimit",
-    "RateLimit-Policy",
-    "Retry-After",
-    "X-RateLimit-Limit-Requests",
-    "X-RateLimit-Remaining-Requests",
-    "X-RateLimit-Reset-Requests",
-    "X-Request-ID",
-]
 # How many proxies of ours stand in front; X-Forwarded-For is read from the right.
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0, most=10)
 RATE_LIMIT_ENABLED = env.flag("RATE_LIMIT_ENABLED", True)

@@ -97,6 +97,33 @@ def test_a_listed_origin_may_call_the_api_and_others_may_not(
     assert "Access-Control-Allow-Origin" not in page
 
 
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/api/v1/workspaces", "content-type, x-api-key, idempotency-key"),
+        ("/v1/chat/completions", "authorization, x-stainless-lang, x-workspace-id"),
+        ("/v1/messages", "anthropic-version, content-type, x-api-key"),
+        ("/mcp", "authorization, mcp-protocol-version, mcp-session-id"),
+    ],
+)
+def test_a_listed_origin_may_send_what_clients_send(
+    path: str, sent: str, client: Client, settings: Any
+):
+    settings.CORS_ALLOWED_ORIGINS = ["https://editor.test"]
+
+    preflight = client.options(
+        path,
+        headers={
+            "Origin": "https://editor.test",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": sent,
+        },
+    )
+
+    allowed = preflight["Access-Control-Allow-Headers"].split(", ")
+    assert set(sent.split(", ")) <= set(allowed)
+
+
 async def read(answer: Any) -> bytes:
     return b"".join([piece async for piece in answer.streaming_content])
 
