@@ -1,17 +1,13 @@
-"""Redis clients: one pool per process, one async pool per event loop.
+"""Redis clients: one pool per process.
 
-Both give up quickly (`settings.REDIS_TIMEOUT_SECONDS`), so that a frozen Redis
+They give up quickly (`settings.REDIS_TIMEOUT_SECONDS`), so that a frozen Redis
 costs a bounded time and the database decides instead.
 """
 
-import asyncio
 from functools import cache
-from weakref import WeakKeyDictionary
 
 import redis
-import redis.asyncio
 from django.conf import settings
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -21,10 +17,6 @@ RedisDown = (redis.ConnectionError, redis.TimeoutError, redis.ResponseError)
 # By default the library tries thrice with pauses; a timeout is never tried again.
 _RETRIES = 1
 _RETRIED = (redis.ConnectionError,)
-
-_async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, "redis.asyncio.Redis"] = (
-    WeakKeyDictionary()
-)
 
 
 @cache
@@ -50,18 +42,3 @@ def _client(url: str, n_retries: int) -> "redis.Redis":
         socket_connect_timeout=settings.REDIS_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), n_retries, supported_errors=_RETRIED),
     )
-
-
-def async_client() -> "redis.asyncio.Redis":
-    """Return the running event loop's client; answers are `str`."""
-    loop = asyncio.get_running_loop()
-    found = _async_clients.get(loop)
-    if found is None:
-        found = _async_clients[loop] = redis.asyncio.Redis.from_url(
-            settings.REDIS_URL,
-            decode_responses=True,
-            socket_timeout=settings.REDIS_TIMEOUT_SECONDS,
-            socket_connect_timeout=settings.REDIS_TIMEOUT_SECONDS,
-            retry=AsyncRetry(NoBackoff(), _RETRIES, supported_errors=_RETRIED),
-        )
-    return found
