@@ -382,15 +382,20 @@ def test_a_shutdown_ends_streams_with_an_error_event(
 
 
 def test_s8_two_hundred_streams_share_a_pool_of_ten(
-    asgi_server: str, pro: Person, openai: FakeProvider, pool_of_ten: Any
+    asgi_server: str,
+    pro: Person,
+    openai: FakeProvider,
+    pool_of_ten: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Looking at credentials again takes a connection for a moment, 67 times a second.
+    monkeypatch.setattr(turns, "RECHECK_SECONDS", 600)
     n_streams = 200
     allow(pro, max_concurrent=n_streams)
     openai.will(stalled("Some"))
 
     with many_streams(asgi_server, pro, n_streams, until=b"Some"):
         assert open_holds(pro) == n_streams
-        # Now and then one is taken for a moment, to look at the credentials again.
         wait_for(lambda: _in_use(pool_of_ten) == 0, seconds=3, what="the pool")
         headers = {"X-API-Key": pro.key}
         assert httpx2.get(f"{asgi_server}/api/v1/me", headers=headers).is_success
