@@ -31,7 +31,7 @@ run: $(VENV)/.run ## Install what is missing and serve on http://127.0.0.1:8000 
 # together and in their order. One after the other: make test ARGS="-n 0"
 # Percent of the code that the whole suite reaches at least, a point below what it does
 # reach, so that it cannot fall in silence. A part of the suite (ARGS) reaches a part.
-BOUND = $(if $(strip $(ARGS)),,--cov-fail-under=95)
+BOUND = $(if $(strip $(ARGS)),,--cov-fail-under=97)
 PARALLEL = -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 test: $(VENV)/.test check ## Run every check and every test on servers of its own
