@@ -12,6 +12,7 @@ from itertools import groupby
 
 WIDTH, HEIGHT = 1000, 100
 _GAP = 0.18  # of a bar's slot
+_ROUND = (1, 2, 4, 6, 8, 10)  # times a power of ten
 
 Value = float | int | None
 Format = Callable[[float], str]
@@ -68,9 +69,10 @@ def bar_plot(
     points: Sequence[Point],
     shown: Format,
 ) -> Plot:
-    """Return stacked bars; an all-zero step keeps a hairline on the axis."""
+    """Return stacked bars of whole numbers; an all-zero step keeps a hairline."""
     totals = [_total(point.values) for point in points]
-    top = nice_top(max((t for t in totals if t is not None), default=0))
+    # The axis's middle is a whole number, too.
+    top = nice_top(max([2.0, *(t for t in totals if t is not None)]))
     slot = WIDTH / max(1, len(points))
     bars: list[Bar] = []
     gaps: list[tuple[float, float]] = []
@@ -106,11 +108,11 @@ def line_plot(
 
 
 def nice_top(most: float) -> float:
-    """Return the next 1, 2 or 5 times a power of ten, which labels an axis well."""
+    """Return the next round number, whose half, the axis's middle, is round as well."""
     if most <= 0:
         return 1
     power = 10.0 ** math.floor(math.log10(most))
-    return next(n * power for n in (1, 2, 5, 10) if n * power >= most * 0.999999)
+    return next(n * power for n in _ROUND if n * power >= most * 0.999999)
 
 
 def _stack(

@@ -35,19 +35,27 @@ def record(alice):
     return make
 
 
-@pytest.mark.parametrize(("most", "top"), [(0, 1), (7, 10), (43, 50), (1001, 2000)])
+@pytest.mark.parametrize(
+    ("most", "top"), [(0, 1), (3, 4), (5, 6), (7, 8), (9, 10), (43, 60), (1001, 2000)]
+)
 def test_an_axis_ends_at_a_round_number(most, top):
     assert nice_top(most) == top
 
 
 def test_no_data_is_a_gap_and_zero_is_a_line_on_the_axis():
-    points = [Point("a", (4, 1)), Point("b", (0, 0)), Point("c", (None, None))]
+    points = [Point("a", (3, 1)), Point("b", (0, 0)), Point("c", (None, None))]
     plot = bar_plot("x", "X", ("In", "Out"), points, shown)
 
     assert len(plot.gaps) == 1
     assert [bar.height for bar in plot.bars if "b" in bar.title] == [0, 0, 0.6]
     assert plot.rows[1:] == [("b", ["0", "0"]), ("c", ["no data", "no data"])]
-    assert plot.bars[0].height == 80 and plot.bars[1].y == 0
+    assert plot.bars[0].height == 75 and plot.bars[1].y == 0
+
+
+def test_the_middle_of_a_count_is_a_whole_number():
+    plot = bar_plot("x", "X", ("In",), [Point("a", (1,))], shown)
+
+    assert plot.y_labels == ["2", "1", "0"]
 
 
 def test_a_line_breaks_where_there_is_no_data():
