@@ -41,18 +41,18 @@ class Manifest:
         if not rebuild and workspace.index_version == INDEX_VERSION:
             new, gone = _not_in(files, shown), _not_in(shown, files)
             salt = INDEX_VERSION
-        add = dict(new.values_list("path", "sha256").iterator())
-        drop = dict(gone.values_list("path", "sha256").iterator())
+        added = list(new.values_list("path", "sha256", "n_bytes").iterator())
+        dropped = list(gone.values_list("path", "sha256", "n_points").iterator())
         return cls(
             version=INDEX_VERSION,
             # A rebuild must not overwrite points that searches still see.
             salt=salt,
             # Sorted here, as databases order by their own collations.
-            add=dict(sorted(add.items())),
-            drop=drop,
-            n_kept=files.count() - len(add),
-            n_kept_points=total(shown, "n_points") - total(gone, "n_points"),
-            n_bytes=total(new, "n_bytes"),
+            add={path: sha for path, sha, _ in sorted(added)},
+            drop={path: sha for path, sha, _ in dropped},
+            n_kept=files.count() - len(added),
+            n_kept_points=total(shown, "n_points") - sum(n for *_, n in dropped),
+            n_bytes=sum(n for *_, n in added),
         )
 
     @classmethod
