@@ -4,7 +4,6 @@ What is not kept is always named with its reason, never dropped in silence.
 """
 
 import re
-from pathlib import PurePosixPath
 
 from workspaces.skips import SECRET
 
@@ -125,7 +124,7 @@ def soft_refusal(path: str) -> str:
     """Return the objection that a workspace's own rules may lift."""
     *folders, base = path.split("/")
     name = base.lower()
-    ending = PurePosixPath(name).suffix
+    ending = _ending(name)
     for part in folders:
         if part in _FOLDERS:
             return f"lies in '{part}', which {_FOLDERS[part]}"
@@ -156,9 +155,8 @@ def says_generated(data: bytes) -> bool:
 
 def is_secret_file(path: str) -> bool:
     """Tell whether files of this name exist to hold secrets (F8)."""
-    pure = PurePosixPath(path)
-    name = pure.name.lower()
-    if name in _SECRET_NAMES or pure.suffix.lower() in _SECRET_ENDINGS:
+    name = path.rpartition("/")[2].lower()
+    if name in _SECRET_NAMES or _ending(name) in _SECRET_ENDINGS:
         return True
     if _PRIVATE_KEY_NAME.match(name) or _SECRET_PLACES.search(path):
         return True
@@ -167,10 +165,15 @@ def is_secret_file(path: str) -> bool:
 
 def _is_env(name: str) -> bool:
     """`.env`, `.env.local`, `.envrc`, `prod.env`, but not `.env.example`."""
-    if _ENV_TEMPLATE.search(name):
-        return False
-    return bool(
+    is_one = (
         name == "env"
         or name.endswith(".env")
         or (name.startswith(".env") and _ENV_FILE.search(name))
     )
+    return bool(is_one) and not _ENV_TEMPLATE.search(name)
+
+
+def _ending(name: str) -> str:
+    """Return what stands from the last dot on; not of `.name` and `name.`."""
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""

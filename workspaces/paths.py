@@ -43,10 +43,12 @@ def shown(path: str, limit: int = 120) -> str:
 def _objection(path: str) -> str:
     if not path:
         return "it is empty"
-    if any(unicodedata.category(c) in _REFUSED_CATEGORIES for c in path):
-        return "it holds a control character"
-    if _BIDI_CONTROLS.intersection(path):
-        return "it holds a character that reverses the reading direction"
+    # Most names are of this kind, and ten thousand are judged at once.
+    if not (path.isascii() and path.isprintable()):
+        if any(unicodedata.category(c) in _REFUSED_CATEGORIES for c in path):
+            return "it holds a control character"
+        if _BIDI_CONTROLS.intersection(path):
+            return "it holds a character that reverses the reading direction"
     if len(path.encode()) > MAX_PATH_BYTES:
         return f"it has more than {MAX_PATH_BYTES} bytes"
     return _shape_objection(path) or _hidden_objection(path)

@@ -44,6 +44,9 @@ class Verdict:
     named: bool = False  # kept by name: what is generated stays, too
 
 
+_KEPT = Verdict("")
+
+
 class Rules:
     """One workspace's rules, asked about one path after the other."""
 
@@ -61,9 +64,16 @@ class Rules:
         self._exclude = IgnoreFiles({"exclude": "\n".join(exclude)})
         self._own = IgnoreFiles(_of_name(chosen, OWN_IGNORE))
         self._git = IgnoreFiles(_of_name(chosen, GITIGNORE) if use_gitignore else {})
+        self._given: dict[str, Verdict] = {}
 
     def verdict(self, path: str) -> Verdict:
-        """Judge a normalised path."""
+        """Judge a normalised path; a commit asks twice."""
+        found = self._given.get(path)
+        if found is None:
+            found = self._given[path] = self._judge(path)
+        return found
+
+    def _judge(self, path: str) -> Verdict:
         if reason := hard_refusal(path):
             return Verdict(reason)
         if (match := self._exclude.match(path)) and match.ignored:
@@ -78,7 +88,7 @@ class Rules:
             return Verdict(reason)
         if (match := self._git.match(path)) and match.ignored:
             return Verdict(_ignored(match))
-        return Verdict("")
+        return _KEPT
 
     def refusal(self, path: str) -> str:
         """Return why the file is left out, "" when it is kept."""

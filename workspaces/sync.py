@@ -339,14 +339,17 @@ def _declared_files(
     wanted: dict[str, str], rules: Rules, workspace: Workspace, skips: Skips
 ) -> dict[str, FileFacts]:
     """Return the facts of every file that shall be there. Raises IncompleteSync."""
+    rows = SourceFile.objects.for_workspace(workspace)
     present = {
-        file.path: file
-        for file in SourceFile.objects.for_workspace(workspace).iterator()
+        path: (sha, n_bytes, language)
+        for path, sha, n_bytes, language in rows.values_list(
+            "path", "sha256", "n_bytes", "language"
+        )
     }
     changed = {
         sha
         for path, sha in wanted.items()
-        if path not in present or present[path].sha256 != sha
+        if path not in present or present[path][0] != sha
     }
     known = _stored_facts(workspace, changed)
     generated = generated_shas(workspace)
@@ -354,11 +357,11 @@ def _declared_files(
     missing: list[str] = []
     for path, sha in wanted.items():
         before = present.get(path)
-        if before and before.sha256 == sha:
+        if before and before[0] == sha:
             # The rules may have changed although the file did not.
             objection = GENERATED if sha in generated else ""
             skipped = skipped_by(rules.verdict(path), objection)
-            declared[path] = FileFacts(sha, before.n_bytes, before.language, skipped)
+            declared[path] = FileFacts(*before, skipped)
         elif sha in known:
             n_bytes, objection = known[sha]
             language = _language(path, sha, workspace)
