@@ -1,6 +1,7 @@
 """Indexing from end to end, on a PostgreSQL and a Redis of its own: `make bench-index`.
 
-BENCH_EMBEDDED_FILES, BENCH_WORDS_FILES and BENCH_MANY_FILES set how much is measured.
+BENCH_EMBEDDED_FILES, BENCH_WORDS_FILES, BENCH_MANY_FILES and BENCH_MANY_CUT set how
+much is measured.
 """
 
 import os

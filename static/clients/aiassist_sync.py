@@ -8,7 +8,7 @@
 
 Only what changed is sent, compressed and in parallel. What your ignore files and the
 service leave out is not sent at all. Stop it at any time and start it again: it goes
-on where it was.
+on where it was. Files that nobody has touched since the last time are not read again.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import hashlib
 import http.client
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -36,6 +37,7 @@ BATCH_FILES = 250
 HEAD_CHARS = 8000
 HEADS = 150
 TRIES = 6
+SETTLED_NS = 3 * 10**9  # FAT counts a file's time in steps of two seconds
 
 
 class Failed(Exception):
@@ -122,17 +124,25 @@ class Service:
 
 
 def listed(folder):
-    """Return the folder's files as relative paths with '/'."""
-    tracked = listed_by_git(folder)
-    if tracked is not None:
-        return tracked
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in PRUNED)
-        for name in sorted(names):
-            path = os.path.join(place, name)
-            if os.path.isfile(path) and not os.path.islink(path):
-                found.append(os.path.relpath(path, folder).replace(os.sep, "/"))
+    """Return the folder's files: relative paths with '/', and each one's `stat`."""
+    found = listed_by_git(folder)
+    if found is None:
+        found = listed_by_walking(folder)
+    return {path: found[path] for path in sorted(found) if sendable(path)}
+
+
+def listed_by_walking(folder):
+    found = {}
+    waiting = [""]
+    while waiting:
+        place = waiting.pop()
+        try:
+            names = os.listdir(os.path.join(folder, place))
+        except OSError:
+            continue
+        for name in names:
+            if add_file(found, folder, place + name) and name not in PRUNED:
+                waiting.append(place + name + "/")
     return found
 
 
@@ -149,13 +159,23 @@ def listed_by_git(folder):
         return None
     if asked.returncode:
         return None
-    paths = (os.fsdecode(raw) for raw in asked.stdout.split(b"\0") if raw)
-    return sorted({p for p in paths if is_file(folder, p)})
+    found = {}
+    for raw in asked.stdout.split(b"\0"):
+        if raw:
+            add_file(found, folder, os.fsdecode(raw))
+    return found
 
 
-def is_file(folder, path):
-    whole = os.path.join(folder, path)
-    return os.path.isfile(whole) and not os.path.islink(whole)
+def add_file(found, folder, path):
+    """Note a file, but no link; return whether it is a folder instead."""
+    try:
+        # Not what the folder says of it: Windows brings that up to date later.
+        seen = os.lstat(os.path.join(folder, path))
+    except OSError:
+        return False
+    if stat.S_ISREG(seen.st_mode):
+        found[path] = seen
+    return stat.S_ISDIR(seen.st_mode)
 
 
 def sendable(path):
@@ -179,14 +199,85 @@ def digest(folder, path):
     return found.hexdigest()
 
 
-def hashed(folder, paths, pool):
+class Digests:
+    """The SHA-256 of files that nobody has touched since they were read, on disk.
+
+    What changes twice within a step of the clock looks the same afterwards. So, as in
+    git's index, a file counts only when its times were well past as it was looked at.
+    """
+
+    def __init__(self, folder):
+        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:32] + ".json"
+        self._place = os.path.join(cache_folder(), name)
+        self._known = self._read()
+        self._kept = {}
+
+    def _read(self):
+        try:
+            with open(self._place, encoding="ascii") as file:
+                held = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(held, dict) or held.get("version") != VERSION:
+            return {}
+        return held.get("files", {})
+
+    def get(self, path, seen):
+        """Return the digest of a file that is as it was, else None."""
+        held = self._known.get(path)
+        if held is None or held[:-1] != signature(seen):
+            return None
+        self._kept[path] = held
+        return held[-1]
+
+    def keep(self, path, seen, found, looked_at):
+        """Keep a digest; the file was read after it was looked at."""
+        if max(seen.st_mtime_ns, seen.st_ctime_ns) + SETTLED_NS < looked_at:
+            self._kept[path] = [*signature(seen), found]
+
+    def forget(self):
+        self._known, self._kept = {}, {}
+
+    def save(self):
+        """Write what is known now; without it the next time only takes longer."""
+        if self._kept == self._known or not os.path.isabs(self._place):
+            return
+        draft = "%s.%d" % (self._place, os.getpid())
+        try:
+            os.makedirs(os.path.dirname(self._place), mode=0o700, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with open(os.open(draft, flags, 0o600), "w", encoding="ascii") as file:
+                file.write(json.dumps({"version": VERSION, "files": self._kept}))
+            os.replace(draft, self._place)
+        except OSError:
+            return
+
+
+def cache_folder():
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or ""
+    if not os.path.isabs(base):
+        base = os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "aiassist")
+
+
+def signature(seen):
+    return [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino]
+
+
+def hashed(folder, files, digests, looked_at, pool):
     """Return path: SHA-256; what cannot be read is told and left out."""
-    manifest = {}
-    futures = {path: pool.submit(digest, folder, path) for path in paths}
+    manifest = {path: digests.get(path, seen) for path, seen in files.items()}
+    futures = {
+        path: pool.submit(digest, folder, path)
+        for path, known in manifest.items()
+        if known is None
+    }
     for path, future in futures.items():
         try:
             manifest[path] = future.result()
+            digests.keep(path, files[path], manifest[path], looked_at)
         except OSError as error:
+            del manifest[path]
             say(f"left out: {path} ({error.strerror})")
     return manifest
 
@@ -250,12 +341,12 @@ def upload(service, address, sync_id, folder, paths):
     return len(paths)
 
 
-def sync(service, workspace, folder, delete_missing, pool):
+def sync(service, workspace, folder, delete_missing, digests, pool):
     """Bring the workspace up to the folder; return the index job."""
     address = "/workspaces/" + workspace
     for _ in range(3):
-        paths = [path for path in listed(folder) if sendable(path)]
-        manifest = hashed(folder, paths, pool)
+        looked_at = time.time_ns()
+        manifest = hashed(folder, listed(folder), digests, looked_at, pool)
         plan = service.call(
             "POST",
             address + "/sync",
@@ -277,7 +368,9 @@ def sync(service, workspace, folder, delete_missing, pool):
         )
         tell_skipped(plan)
         try:
-            return send_and_commit(service, address, plan, folder, pool)
+            job = send_and_commit(service, address, plan, folder, pool)
+            digests.save()
+            return job
         except (Refused, FileNotFoundError) as error:
             if isinstance(error, Refused) and error.code not in (
                 "content_mismatch",
@@ -285,6 +378,7 @@ def sync(service, workspace, folder, delete_missing, pool):
             ):
                 raise
             say("files changed meanwhile; once more")
+            digests.forget()
     raise Failed("The folder keeps changing. Try again when it rests.")
 
 
@@ -340,12 +434,12 @@ def wait(service, workspace, job):
 
 def preview(service, workspace, folder):
     """Show what a sync would do; nothing is sent but names, sizes and some heads."""
-    paths = [path for path in listed(folder) if sendable(path)]
-    step = max(1, len(paths) // HEADS)
+    there = listed(folder)
+    step = max(1, len(there) // HEADS)
     files = {}
-    for number, path in enumerate(paths):
+    for number, (path, seen) in enumerate(there.items()):
         try:
-            files[path] = {"size": os.path.getsize(os.path.join(folder, path))}
+            files[path] = {"size": seen.st_size}
             # Never of a file that may hold secrets.
             if number % step == 0 and not is_private(path):
                 with open(os.path.join(folder, path), "rb") as file:
@@ -409,6 +503,9 @@ def arguments(argv):
     parser.add_argument(
         "--no-wait", action="store_true", help="do not wait for the index"
     )
+    parser.add_argument(
+        "--rehash", action="store_true", help="read files that seem untouched, too"
+    )
     parser.add_argument("--jobs", type=int, default=4, help="parallel uploads")
     return parser.parse_args(argv)
 
@@ -434,8 +531,11 @@ def main(argv=None):
             raise Failed("Name the workspace: --workspace ID or --create NAME.")
         if options.preview:
             return 0 if preview(service, workspace, folder) else 1
+        digests = Digests(folder)
+        if options.rehash:
+            digests.forget()
         with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
-            job = sync(service, workspace, folder, not options.keep, pool)
+            job = sync(service, workspace, folder, not options.keep, digests, pool)
         sys.stdout.write(json.dumps({"workspace": workspace, "job": job["id"]}) + "\n")
         sys.stdout.flush()
         if options.no_wait:

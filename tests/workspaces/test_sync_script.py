@@ -4,7 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +17,12 @@ from workspaces.files import put_file
 from workspaces.models import IndexJob, SourceFile, Sync
 
 SCRIPT = Path(__file__).resolve().parents[2] / "static/clients/aiassist_sync.py"
+LONG_AFTER = time.time_ns() + 3600 * 10**9
+
+
+@pytest.fixture
+def script():
+    return SimpleNamespace(**run_path(str(SCRIPT)))
 
 
 @pytest.fixture
@@ -49,6 +60,7 @@ def run(asgi_server, alice, folder, *more, key=""):
             "AIASSIST_URL": asgi_server,
             "AIASSIST_KEY": key or alice.key,
             "AIASSIST_WORKSPACE": alice.workspace.pk,
+            "XDG_CACHE_HOME": str(folder.parent / "cache"),
         },
         capture_output=True,
         text=True,
@@ -119,3 +131,108 @@ def test_a_wrong_key_is_told_in_a_sentence(asgi_server, alice, folder):
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_remembered_digest_that_is_wrong_is_found_out(
+    asgi_server, alice, folder, script, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent / "cache"))
+    digests = script.Digests(str(folder))
+    seen = os.lstat(folder / "src/app.py")
+    digests.keep("src/app.py", seen, "0" * 64, LONG_AFTER)
+    digests.save()
+
+    done = run(asgi_server, alice, folder)
+
+    assert done.returncode == 0, done.stderr
+    assert "once more" in done.stderr
+    file = SourceFile.objects.get(workspace=alice.workspace, path="src/app.py")
+    assert file.sha256 == sha256(b"x = 1\n").hexdigest()
+
+
+class Hasher:
+    """Hashes a folder as the script does, and tells which files it read for that."""
+
+    def __init__(self, script, folder):
+        self.script, self.folder = script, str(folder)
+        self.read = []
+
+    def submit(self, work, folder, path):
+        self.read.append(path)
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(work, folder, path)
+
+    def __call__(self, looked_at=LONG_AFTER):
+        self.read.clear()
+        digests = self.script.Digests(self.folder)
+        files = self.script.listed(self.folder)
+        manifest = self.script.hashed(self.folder, files, digests, looked_at, self)
+        digests.save()
+        return manifest
+
+
+@pytest.fixture
+def hasher(script, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/a.py").write_text("a = 1\n")
+    (tmp_path / "code/b.py").write_text("b = 1\n")
+    return Hasher(script, tmp_path / "code")
+
+
+def test_a_file_that_nobody_touched_is_not_read_again(hasher, tmp_path):
+    first = hasher()
+    assert sorted(hasher.read) == ["a.py", "b.py"]
+
+    assert hasher() == first
+    assert hasher.read == []
+    (kept,) = (tmp_path / "cache/aiassist").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def rewritten(place):
+    place.write_text("a = 2\n")
+
+
+def replaced(place):
+    place.with_name("new").write_text("a = 2\n")
+    place.with_name("new").replace(place)
+
+
+@pytest.mark.parametrize("change", [rewritten, replaced])
+def test_a_file_changed_under_its_old_size_and_time_is_read_again(
+    hasher, tmp_path, change
+):
+    place = tmp_path / "code/a.py"
+    before = place.stat()
+    hasher()
+
+    while place.stat().st_ctime_ns == before.st_ctime_ns:  # the clock has steps
+        change(place)
+        os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert hasher()["a.py"] == sha256(b"a = 2\n").hexdigest()
+    assert hasher.read == ["a.py"]
+
+
+def test_a_file_that_changed_just_before_is_not_remembered(hasher, tmp_path):
+    changed = (tmp_path / "code/a.py").stat().st_ctime_ns
+    hasher(looked_at=changed + 2 * 10**9)
+
+    hasher()
+
+    assert sorted(hasher.read) == ["a.py", "b.py"]
+
+
+@pytest.mark.parametrize(
+    "held", ["", "{", "[]", '{"version": "0", "files": {"a.py": 1}}', "\xff"]
+)
+def test_a_broken_memory_is_no_memory(hasher, tmp_path, held):
+    first = hasher()
+    (kept,) = (tmp_path / "cache/aiassist").iterdir()
+    kept.write_text(held, encoding="latin-1")
+
+    assert hasher() == first
+    assert sorted(hasher.read) == ["a.py", "b.py"]
+    assert hasher() == first
+    assert hasher.read == []
