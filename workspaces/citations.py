@@ -1,7 +1,7 @@
 """Are cited lines still what they were? Asked before a citation is shown."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256 as sha256_of
 from typing import Protocol
@@ -59,15 +59,21 @@ def check_citations(
     Costs one query while nothing has changed. Where the old content is gone, other
     bytes in the file count as changed lines.
     """
-    now = _present(workspace, {cited.path for cited in citations})
+    present = _present(workspace, {cited.path for cited in citations})
+    return _checked(workspace, citations, present)
+
+
+def _checked(
+    workspace: Workspace, citations: Sequence[Cited], present: Mapping[str, str]
+) -> list[LineCheck]:
     stale = {
         sha
         for cited in citations
-        if now.get(cited.path, cited.sha256) != cited.sha256
-        for sha in (cited.sha256, now[cited.path])
+        if present.get(cited.path, cited.sha256) != cited.sha256
+        for sha in (cited.sha256, present[cited.path])
     }
     texts = _texts(workspace, stale)
-    return [_check(cited, now.get(cited.path), texts) for cited in citations]
+    return [_check(cited, present.get(cited.path), texts) for cited in citations]
 
 
 def as_they_stand(hits: Sequence[Hit], workspaces: Sequence[Workspace]) -> list[Hit]:
@@ -84,10 +90,10 @@ def as_they_stand(hits: Sequence[Hit], workspaces: Sequence[Workspace]) -> list[
         cited = by_workspace.get(workspace.pk, [])
         if not cited:
             continue
-        shas = _present(workspace, {hit.path for hit in cited})
-        checks = check_citations(workspace=workspace, citations=cited)
+        present = _present(workspace, {hit.path for hit in cited})
+        checks = _checked(workspace, cited, present)
         for hit, check in zip(cited, checks, strict=True):
-            now[hit] = _as_it_stands(hit, check, shas.get(hit.path))
+            now[hit] = _as_it_stands(hit, check, present.get(hit.path))
     return [fresh for hit in hits if (fresh := now.get(hit)) is not None]
 
 

@@ -78,6 +78,16 @@ def test_unchanged_citations_cost_one_query(alice, queue):
     assert not any(check.changed for check in checks)
 
 
+def test_unchanged_hits_cost_one_query_a_workspace(alice, queue):
+    put_file(workspace=alice.workspace, path="a.py", data=BEFORE.encode())
+
+    with CaptureQueriesContext(connection) as queries:
+        told = as_they_stand([hit(alice) for _ in range(30)], [alice.workspace])
+
+    assert len(queries) == 1
+    assert len(told) == 30
+
+
 def now(alice, *hits):
     return as_they_stand(hits, [alice.workspace])
 
