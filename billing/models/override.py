@@ -1,7 +1,7 @@
 """What one person may have instead of what the tier says."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -10,6 +10,7 @@ from django.db.models import F, Q
 
 from aiassist.lib import clock
 from aiassist.lib.ids import new_id
+from billing.models.spans import SpanQuerySet
 from billing.models.tier import Terms, Tier, validate_features, validate_providers
 
 NUMBERS = (
@@ -42,15 +43,8 @@ def new_override_id() -> str:
     return new_id("over")
 
 
-class LimitOverrideQuerySet(models.QuerySet["LimitOverride"]):
-    def for_user(self, user_id: str) -> Self:
-        return self.filter(user_id=user_id)
-
-    def running_at(self, moment: datetime) -> Self:
-        """Those whose half-open span `[starts_at, ends_at)` holds `moment`."""
-        return self.filter(starts_at__lte=moment).filter(
-            Q(ends_at__isnull=True) | Q(ends_at__gt=moment)
-        )
+class LimitOverrideQuerySet(SpanQuerySet["LimitOverride"]):
+    """Who has which limits of their own."""
 
 
 class LimitOverride(models.Model):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from aiassist.lib import clock
 from aiassist.lib.cached_principals import end_cached_principals
 from aiassist.lib.ids import new_id
+from billing.models.spans import SpanQuerySet
 
 FEATURES = ("basic_chat", "code_explanation", "code_generation", "inline_completion")
 PROVIDERS = ("extractive", "ollama", "openai", "anthropic", "google")
@@ -82,15 +83,8 @@ def new_subscription_id() -> str:
     return new_id("sub")
 
 
-class SubscriptionQuerySet(models.QuerySet["Subscription"]):
-    def for_user(self, user_id: str) -> Self:
-        return self.filter(user_id=user_id)
-
-    def running_at(self, moment: datetime) -> Self:
-        """Those whose half-open span `[starts_at, ends_at)` holds `moment`."""
-        return self.filter(starts_at__lte=moment).filter(
-            Q(ends_at__isnull=True) | Q(ends_at__gt=moment)
-        )
+class SubscriptionQuerySet(SpanQuerySet["Subscription"]):
+    """Who holds which tier."""
 
 
 class Subscription(models.Model):
