@@ -38,7 +38,8 @@ from assistant.faces.reading import body_of
 from assistant.faces.responses import ResponsesFace
 from assistant.floods import Floods
 from assistant.gateway.open import give_back, open_admitted
-from assistant.gateway.turn import Turn
+from assistant.gateway.outcome import Result
+from assistant.gateway.turn import Show, Turn
 from assistant.providers.base import Delta
 from billing.entry import aenter
 from billing.ledger import arelease
@@ -248,13 +249,9 @@ class _Call:
                     {"type": "http.response.body", "body": piece, "more_body": True}
                 )
 
-        await turn.run(show)
-        result = turn.result
-        if result is None or result.is_unheard:
+        result = await _ran(turn, show)
+        if result is None:
             return
-        if result.error is not None:
-            result.error.details.setdefault("headers", turn.limit_headers())
-            raise result.error
         if not self.has_begun:
             await self._open_stream()
         await self._last(writer.ending(result))
@@ -283,13 +280,8 @@ class _Call:
         async def show(delta: Delta) -> None:
             deltas.append(delta)
 
-        await turn.run(show)
-        result = turn.result
-        if result is None or result.is_unheard:
+        if await _ran(turn, show) is None:
             return
-        if result.error is not None:
-            result.error.details.setdefault("headers", turn.limit_headers())
-            raise result.error
         headers = turn.admission.limits.headers() | turn.route.headers()
         await self._json(200, face.whole(turn, deltas, wanted), headers)
 
@@ -315,6 +307,18 @@ class _Call:
                 "headers": [*given, request_id, *_ALWAYS],
             }
         )
+
+
+async def _ran(turn: Turn, show: Show) -> Result | None:
+    """Run the turn; None: nobody hears how it ended. Raises the error that ended it."""
+    await turn.run(show)
+    result = turn.result
+    if result is None or result.is_unheard:
+        return None
+    if result.error is not None:
+        result.error.details.setdefault("headers", turn.limit_headers())
+        raise result.error
+    return result
 
 
 class _InternalError(AppError):
