@@ -88,10 +88,11 @@ _PEM_LINES = 150  # of a block whose end is missing
 _URL_PASSWORD = re.compile(
     r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@'\"<>{}]{0,80}:(?P<value>[^\s/:@'\"<>{}$]{4,200})@"
 )
-_NAME = (
-    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key"
-    r"|private[_-]?key|signing[_-]?key|encryption[_-]?key|auth[_-]?key|credential)"
-)
+_WORDS = ("password", "passwd", "passphrase", "pwd", "secret", "token", "credential")
+_KEYS_OF = ("api", "access", "private", "signing", "encryption", "auth")
+_NAME = f"(?:{'|'.join(_WORDS)}|(?:{'|'.join(_KEYS_OF)})[_-]?key)"
+# The same, to be looked for without a pattern.
+_NAMES = (*_WORDS, *(f"{of}{sign}key" for of in _KEYS_OF for sign in ("", "_", "-")))
 _QUOTED = re.compile(
     rf"(?i){_NAME}[\w-]{{0,30}}['\"\]]{{0,2}}\s{{0,8}}(?::=|=>|[:=])\s{{0,8}}[bruf]{{0,2}}"
     r"(?P<quote>['\"`])(?P<value>[^\s'\"`]{12,512})(?P=quote)"
@@ -102,12 +103,6 @@ _BARE = re.compile(
     r"[ \t]{0,8}$"
 )
 _NAME_HINT = re.compile(rf"(?i){_NAME}")
-_NAME_WORDS = (
-    "password passwd passphrase pwd secret token credential apikey api_key api-key"
-    " accesskey access_key access-key privatekey private_key private-key signingkey"
-    " signing_key signing-key encryptionkey encryption_key encryption-key authkey"
-    " auth_key auth-key"
-).split()
 _PLACEHOLDER = re.compile(
     r"(?i)example|placeholder|changeme|change-me|your[_-]|insert|dummy|xxxx|\*\*\*|<|\$\{"
     r"|\{\{|%\(|redacted"
@@ -225,7 +220,7 @@ def _may_name_a_secret(text: str) -> bool:
     if not text.isascii():
         return _NAME_HINT.search(text) is not None
     lowered = text.lower()
-    return any(word in lowered for word in _NAME_WORDS)
+    return any(word in lowered for word in _NAMES)
 
 
 def _aws_secret_spans(text: str) -> Iterator[tuple[int, int, str]]:

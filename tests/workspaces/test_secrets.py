@@ -135,6 +135,15 @@ def test_f8_a_secret_told_by_the_rest_of_its_file_is_hidden_in_a_few_lines():
     assert block.lines(120, 121) == "[hidden: private key]\n[hidden: private key]"
 
 
+@pytest.mark.parametrize("sign", ["", "_", "-"])
+@pytest.mark.parametrize("of", ["api", "ACCESS", "private", "signing", "auth"])
+def test_f8_every_spelling_of_a_secrets_name_is_seen_in_a_few_lines(of, sign):
+    line = f'my{of}{sign}Key = "{RANDOM_40}"'
+
+    assert RANDOM_40 not in redact(line)
+    assert Concealed(f"a = 1\n{line}\nb = 2").lines(2, 2) == redact(line)
+
+
 def test_hostile_text_is_searched_in_time():
     """No pattern may take more than linear time."""
     for hostile in (
