@@ -6,19 +6,34 @@ the same with a million records as with a thousand.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Avg, Count, Q, Sum
-from django.db.models.functions import TruncDay
+from django.db import connection
+from django.db.models import Avg, Count, Q, Value
+from django.db.models.functions import TruncDay, TruncHour
 
 from accounts.models import User
 from aiassist.lib import clock
 from aiassist.lib.plots import Plot, Point, bar_plot, line_plot
-from billing.dashboards import MAX_SAMPLED, Latency, error_percent, latency_of
-from billing.models import Subscription, Tier, UsageDay, UsageRecord
+from billing.dashboards import (
+    Latency,
+    error_percent,
+    shown_duration,
+    shown_number,
+    shown_percent,
+)
+from billing.models import (
+    DaySpeed,
+    DayTotal,
+    Subscription,
+    Tier,
+    UsageDay,
+    UsageRecord,
+)
 from billing.selectors import DEFAULT_TIER
+from billing.speeds import BUCKET, speed_of
 from billing.usage import SUMS, Sums, first_unread_day, sums_of
 
 PERIODS = {"day": 1, "week": 7, "month": 30}
@@ -41,7 +56,8 @@ class Row:
 class UserRow:
     user_id: str
     email: str
-    sums: Sums
+    requests: int
+    cost_usd_micros: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +80,76 @@ class Analytics:
     plots: list[Plot]
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A period, and from when on the ledger itself must be read."""
+
+    start: datetime
+    end: datetime
+    live_from: datetime
+    now: datetime
+
+    @property
+    def step(self) -> timedelta:
+        """An hour for a day, else a day."""
+        return clock.HOUR if self.end - self.start == clock.DAY else clock.DAY
+
+    def rolled(self) -> Q:
+        """The days that the rollups hold in full."""
+        return Q(day__gte=self.start.date(), day__lt=self.live_from.date())
+
+    def live(self) -> Any:
+        return UsageRecord.objects.admitted_in(self.live_from, self.end).order_by()
+
+    def step_of_record(self) -> Any:
+        truncated = TruncHour if self.step == clock.HOUR else TruncDay
+        return truncated("admitted_at", tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    start: datetime
+    names: dict[str, str]  # feature, provider, model
+    sums: Sums
+
+
+_Speeds = dict[datetime, Counter[int]]  # calls per bucket, by step
+
+
 def analytics(period: str, *, now: datetime | None = None) -> Analytics:
     """Look at today, or the last 7 or 30 days, today included."""
     moment = now or clock.now()
     _, end = clock.day_window(moment)
     start = end - clock.DAY * PERIODS[period]
-    slices = list(_slices(start, end, moment))
-    totals = Sums()
-    for _, _, sums in slices:
-        totals.add(sums)
-    ms = _latencies(start, end)
+    live_from = min(max(start, first_unread_day(moment)), end)
+    span = _Span(start, end, live_from, moment)
+    slices, speeds = list(_slices(span)), _speeds(span)
+    totals = _added_up(each.sums for each in slices)
+    users = User.objects.aggregate(
+        living=Count("pk", filter=Q(deleted_at__isnull=True)),
+        new=Count("pk", filter=Q(date_joined__gte=start)),
+    )
+    top_users, users_active = _top_users(span)
     return Analytics(
         start=start,
         end=end,
         totals=totals,
         error_percent=error_percent(totals),
-        latency=latency_of(ms),
-        users_total=User.objects.filter(deleted_at__isnull=True).count(),
-        users_active=_active_users(start, end, moment),
-        users_new=User.objects.filter(date_joined__gte=start).count(),
+        latency=speed_of(sum(speeds.values(), Counter())),
+        users_total=users["living"],
+        users_active=users_active,
+        users_new=users["new"],
         features=_grouped(slices, "feature"),
         providers=_grouped(slices, "provider"),
         models=_grouped(slices, "model")[:TOP_USERS],
-        tiers=tier_mix(moment),
-        top_users=_top_users(start, end, moment),
-        plots=_plots(slices, start, end),
+        tiers=tier_mix(moment, living=users["living"]),
+        top_users=top_users,
+        plots=_plots(span, slices, speeds),
     )
 
 
-def tier_mix(moment: datetime) -> list[tuple[str, int]]:
-    """Return how many living users hold each tier, the smallest tier first."""
-    living = User.objects.filter(deleted_at__isnull=True).count()
+def tier_mix(moment: datetime, *, living: int) -> list[tuple[str, int]]:
+    """Return how many of the living users hold each tier, the smallest tier first."""
     held = Counter(
         dict(
             Subscription.objects.running_at(moment)
@@ -108,106 +163,80 @@ def tier_mix(moment: datetime) -> list[tuple[str, int]]:
     return [(tier.name, held[tier.code]) for tier in Tier.objects.order_by("rank")]
 
 
-_Slice = tuple[datetime, dict[str, str], Sums]
-
-
-def _live_from(start: datetime, end: datetime, now: datetime) -> datetime:
-    return min(max(start, first_unread_day(now)), end)
-
-
-def _slices(start: datetime, end: datetime, now: datetime) -> Iterator[_Slice]:
-    """Yield (day, names, sums) for each day, feature, provider and model."""
-    live_from = _live_from(start, end, now)
+def _slices(span: _Span) -> Iterator[_Slice]:
     names = ("feature", "provider", "model")
-    rolled = (
-        UsageDay.objects.filter(day__gte=start.date(), day__lt=live_from.date())
-        .order_by()
-        .values("day", *names)
-        .annotate(**_ROLLED)
-    )
-    for row in rolled:
-        day = datetime.combine(row["day"], datetime.min.time(), UTC)
-        yield day, {n: row[n] for n in names}, _rolled_sums(row)
-    live = (
-        UsageRecord.objects.admitted_in(live_from, end)
-        .order_by()
-        .annotate(day=TruncDay("admitted_at", tzinfo=UTC))
-        .values("day", *names)
-        .annotate(**SUMS)
-    )
-    for row in live:
-        yield row["day"], {n: row[n] for n in names}, sums_of(row)
+    for total in DayTotal.objects.filter(span.rolled()).order_by():
+        yield _Slice(
+            datetime.combine(total.day, time.min, UTC),
+            {name: getattr(total, name) for name in names},
+            Sums(
+                total.requests,
+                total.tokens_in,
+                total.tokens_out,
+                total.cost_usd_micros,
+                total.errors,
+            ),
+        )
+    live = span.live().annotate(step=span.step_of_record())
+    for row in live.values("step", *names).annotate(**SUMS):
+        yield _Slice(row["step"], {name: row[name] for name in names}, sums_of(row))
 
 
-_ROLLED: dict[str, Any] = {
-    "sum_requests": Sum("requests"),
-    "sum_in": Sum("tokens_in"),
-    "sum_out": Sum("tokens_out"),
-    "sum_cost": Sum("cost_usd_micros"),
-    "sum_errors": Sum("errors"),
-}
+def _speeds(span: _Span) -> _Speeds:
+    """Return how many good calls took how long, by step."""
+    found: _Speeds = defaultdict(Counter)
+    for day in DaySpeed.objects.filter(span.rolled()).order_by():
+        start = datetime.combine(day.day, time.min, UTC)
+        found[start][day.bucket] += day.requests
+    good = span.live().filter(status=UsageRecord.Status.OK)
+    live = good.annotate(step=span.step_of_record(), bucket=BUCKET)
+    for row in live.values("step", "bucket").annotate(n=Count("pk")):
+        found[row["step"]][row["bucket"]] += row["n"]
+    return found
 
 
-def _rolled_sums(row: dict[str, Any]) -> Sums:
-    return Sums(*(row[name] or 0 for name in _ROLLED))
+def _added_up(many: Any) -> Sums:
+    total = Sums()
+    for each in many:
+        total.add(each)
+    return total
 
 
 def _grouped(slices: list[_Slice], name: str) -> list[Row]:
     found: defaultdict[str, Sums] = defaultdict(Sums)
-    for _, names, sums in slices:
-        if names[name]:
-            found[names[name]].add(sums)
+    for each in slices:
+        if each.names[name]:
+            found[each.names[name]].add(each.sums)
     rows = [Row(each, sums) for each, sums in found.items()]
     return sorted(rows, key=lambda row: (-row.sums.requests, row.name))
 
 
-def _active_users(start: datetime, end: datetime, now: datetime) -> int:
-    live_from = _live_from(start, end, now)
-    rolled = UsageDay.objects.filter(
-        day__gte=start.date(), day__lt=live_from.date(), user__isnull=False
+def _top_users(span: _Span) -> tuple[list[UserRow], int]:
+    """Return who cost most (of equals, who asked most), and how many were active."""
+    named = Q(user__isnull=False)
+    rolled = UsageDay.objects.filter(span.rolled(), named).order_by()
+    days = rolled.values_list("user_id", "requests", "cost_usd_micros")
+    calls = (
+        span.live()
+        .filter(named)
+        .annotate(one=Value(1))
+        .values_list("user_id", "one", "cost_usd_micros")
     )
-    live = UsageRecord.objects.admitted_in(live_from, end).filter(user__isnull=False)
-    ids = rolled.order_by().values_list("user_id")
-    return ids.union(live.order_by().values_list("user_id")).count()
-
-
-def _top_users(start: datetime, end: datetime, now: datetime) -> list[UserRow]:
-    """Return who cost most; of equals, who asked most."""
-    live_from = _live_from(start, end, now)
-    found: defaultdict[str, Sums] = defaultdict(Sums)
-    rolled = (
-        UsageDay.objects.filter(
-            day__gte=start.date(), day__lt=live_from.date(), user__isnull=False
+    both, params = days.union(calls, all=True).query.sql_with_params()
+    with connection.cursor() as cursor:
+        # Django cannot group a union; this counts and ranks in one reading.
+        cursor.execute(
+            "SELECT user_id, SUM(requests) AS n, SUM(cost_usd_micros) AS cost, "
+            f"COUNT(*) OVER () FROM ({both}) AS used GROUP BY user_id "
+            f"ORDER BY cost DESC, n DESC LIMIT {TOP_USERS}",
+            params,
         )
-        .order_by()
-        .values("user_id")
-        .annotate(dear=Sum("cost_usd_micros"), **_ROLLED)
-    )
-    for row in rolled.order_by("-dear")[:1000]:
-        found[row["user_id"]].add(_rolled_sums(dict(row)))
-    live = (
-        UsageRecord.objects.admitted_in(live_from, end)
-        .filter(user__isnull=False)
-        .order_by()
-        .values("user_id")
-        .annotate(dear=Sum("cost_usd_micros"), **SUMS)
-    )
-    for each in live.order_by("-dear")[:1000]:
-        found[each["user_id"]].add(sums_of(dict(each)))
-    ranked = sorted(
-        found.items(), key=lambda pair: (-pair[1].cost_usd_micros, -pair[1].requests)
-    )[:TOP_USERS]
+        rows = cursor.fetchall()
     emails = dict(
-        User.objects.filter(pk__in=[pk for pk, _ in ranked]).values_list("pk", "email")
+        User.objects.filter(pk__in=[row[0] for row in rows]).values_list("pk", "email")
     )
-    return [UserRow(pk, emails.get(pk, pk), sums) for pk, sums in ranked]
-
-
-def _latencies(start: datetime, end: datetime) -> list[int]:
-    """Return the newest good calls' times; of very many, a part."""
-    good = UsageRecord.objects.admitted_in(start, end).filter(status="ok")
-    newest = good.order_by("-admitted_at").values_list("latency_ms", flat=True)
-    return list(newest[:MAX_SAMPLED])
+    top = [UserRow(pk, emails.get(pk, pk), int(n), int(c)) for pk, n, c, _ in rows]
+    return top, rows[0][3] if rows else 0
 
 
 def provider_health(*, now: datetime | None = None) -> list[dict[str, Any]]:
@@ -228,26 +257,35 @@ def provider_health(*, now: datetime | None = None) -> list[dict[str, Any]]:
     return [dict(row) | {"ms": row["ms"] and round(row["ms"])} for row in rows]
 
 
-def _plots(slices: list[_Slice], start: datetime, end: datetime) -> list[Plot]:
-    by_day: defaultdict[datetime, Sums] = defaultdict(Sums)
-    for day, _, sums in slices:
-        by_day[day].add(sums)
-    days = [start + clock.DAY * i for i in range((end - start) // clock.DAY)]
-    found = [(f"{day.day} {day:%b}", by_day[day]) for day in days]
+def _plots(span: _Span, slices: list[_Slice], speeds: _Speeds) -> list[Plot]:
+    by_step: defaultdict[datetime, Sums] = defaultdict(Sums)
+    for each in slices:
+        by_step[each.start].add(each.sums)
+    steps = [
+        span.start + span.step * i for i in range((span.end - span.start) // span.step)
+    ]
+    hourly = span.step == clock.HOUR
+    how = "each hour" if hourly else "each day"
+    requests, errors, times = [], [], []
+    for start in steps:
+        label = f"{start:%H:%M}" if hourly else f"{start.day} {start:%b}"
+        sums, speed = by_step[start], speed_of(speeds.get(start, {}))
+        answered = (sums.requests - sums.errors, sums.errors)
+        # What lies ahead is no data, not zero.
+        requests.append(Point(label, (None, None) if start > span.now else answered))
+        errors.append(Point(label, (error_percent(sums),)))
+        times.append(Point(label, astuple(speed) if speed else (None, None)))
     return [
         bar_plot(
-            "requests",
-            "Requests each day",
-            ("Answered", "Failed"),
-            [Point(name, (s.requests - s.errors, s.errors)) for name, s in found],
-            lambda n: f"{n:,.0f}" if n == int(n) else f"{n:,.1f}",
+            *("requests", f"Requests {how}", ("Answered", "Failed")),
+            *(requests, shown_number),
         ),
         line_plot(
-            "errors",
-            "Error rate each day",
-            ("Failed",),
-            [Point(name, (error_percent(s),)) for name, s in found],
-            lambda n: f"{n:.3g} %",
+            *("errors", f"Error rate {how}", ("Failed",), errors, shown_percent),
             least_top=5,
+        ),
+        line_plot(
+            *("latency", f"Time to answer {how}", ("Half", "95 %")),
+            *(times, shown_duration),
         ),
     ]

@@ -152,8 +152,8 @@ def _amounts(report: UsageReport, ahead: list[bool]) -> list[Plot]:
         Point(name, (None if later else s.cost_usd_micros,)) for name, s, later in steps
     ]
     return [
-        bar_plot("requests", "Requests", ("Answered", "Failed"), calls, _whole),
-        bar_plot("tokens", "Tokens", ("In", "Out"), tokens, _whole),
+        bar_plot("requests", "Requests", ("Answered", "Failed"), calls, shown_number),
+        bar_plot("tokens", "Tokens", ("In", "Out"), tokens, shown_number),
         bar_plot("cost", "Cost", ("Cost",), cost, dollars),
     ]
 
@@ -163,7 +163,9 @@ def _errors(report: UsageReport) -> Plot:
         Point(_label(report, start), (error_percent(sums),))
         for start, sums in report.series
     ]
-    return line_plot("errors", "Error rate", ("Failed",), points, _percent, least_top=5)
+    return line_plot(
+        "errors", "Error rate", ("Failed",), points, shown_percent, least_top=5
+    )
 
 
 def _latencies(report: UsageReport, sampled: dict[datetime, list[int]]) -> Plot:
@@ -172,20 +174,22 @@ def _latencies(report: UsageReport, sampled: dict[datetime, list[int]]) -> Plot:
         found = latency_of(sampled.get(start, ()))
         values = (found.median_ms, found.p95_ms) if found else (None, None)
         points.append(Point(_label(report, start), values))
-    return line_plot("latency", "Time to answer", ("Half", "95 %"), points, _seconds)
+    return line_plot(
+        "latency", "Time to answer", ("Half", "95 %"), points, shown_duration
+    )
 
 
-def _whole(number: float) -> str:
+def shown_number(number: float) -> str:
     if number >= 1_000_000:
         return f"{number / 1_000_000:.4g} M"
     return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}"
 
 
-def _percent(number: float) -> str:
+def shown_percent(number: float) -> str:
     return f"{number:.3g} %"
 
 
-def _seconds(milliseconds: float) -> str:
+def shown_duration(milliseconds: float) -> str:
     if milliseconds < 1000:
         return f"{milliseconds:.0f} ms"
     return f"{milliseconds / 1000:.3g} s"

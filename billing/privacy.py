@@ -111,6 +111,14 @@ for _label, _columns in (
         ),
     ),
     ("billing.RollupMark", ("id", "read_until")),
+    (
+        "billing.DayTotal",
+        (
+            *("id", "day", "feature", "provider", "model", "requests"),
+            *("tokens_in", "tokens_out", "cost_usd_micros", "errors"),
+        ),
+    ),
+    ("billing.DaySpeed", ("id", "day", "bucket", "requests")),
 ):
     classify(
         _label,

@@ -2,10 +2,12 @@
 
 from billing.models.ledger import Quota, Reservation, UsageRecord
 from billing.models.override import LimitOverride
-from billing.models.rollup import RollupMark, UsageDay
+from billing.models.rollup import DaySpeed, DayTotal, RollupMark, UsageDay
 from billing.models.tier import FEATURES, PROVIDERS, Subscription, Tier
 
 __all__ = [
+    "DaySpeed",
+    "DayTotal",
     "FEATURES",
     "LimitOverride",
     "PROVIDERS",

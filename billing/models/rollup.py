@@ -46,6 +46,51 @@ class UsageDay(models.Model):
         return f"{self.user_id} {self.day} {self.feature}"
 
 
+class DayTotal(models.Model):
+    """Everybody's sums of one UTC day, feature, provider and model.
+
+    Small whatever the number of users: the staff's first page reads it alone.
+    """
+
+    day = models.DateField()
+    feature = models.CharField(max_length=40)
+    provider = models.CharField(max_length=40, blank=True)
+    model = models.CharField(max_length=120, blank=True)
+    requests = models.PositiveBigIntegerField()
+    tokens_in = models.PositiveBigIntegerField()
+    tokens_out = models.PositiveBigIntegerField()
+    cost_usd_micros = models.PositiveBigIntegerField()
+    errors = models.PositiveBigIntegerField()  # status "error" or "abandoned"
+
+    class Meta:
+        ordering = ["-day"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["day", "feature", "provider", "model"], name="day_total_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.feature}"
+
+
+class DaySpeed(models.Model):
+    """How many good calls of one UTC day took about so long."""
+
+    day = models.DateField()
+    bucket = models.PositiveSmallIntegerField()  # see billing.speeds
+    requests = models.PositiveBigIntegerField()
+
+    class Meta:
+        ordering = ["-day", "bucket"]
+        constraints = [
+            models.UniqueConstraint(fields=["day", "bucket"], name="day_speed_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.bucket}"
+
+
 class RollupMark(models.Model):
     """How far the rollups have read the ledger; the only row has the id 1."""
 

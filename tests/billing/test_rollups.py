@@ -58,6 +58,24 @@ def test_the_running_day_is_not_summed(alice):
     assert rows() == []
 
 
+def test_a_day_whose_calls_were_all_read_early_is_summed_when_it_is_over(alice):
+    morning = YESTERDAY.replace(hour=9)
+    UsageRecord.objects.create(
+        user=alice.user,
+        request_id="a",
+        reservation_id="res_a",
+        feature="search",
+        status="ok",
+        admitted_at=morning,
+        created_at=morning,
+    )
+    roll_up(now=morning + timedelta(minutes=30))
+    roll_up(now=YESTERDAY.replace(hour=23))
+    roll_up(now=NOW)
+
+    assert [row[4] for row in rows()] == [1]
+
+
 def test_a_late_settlement_is_added_to_its_day(alice):
     held = ask(alice, now=YESTERDAY)
     use(alice, now=YESTERDAY)
