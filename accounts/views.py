@@ -3,8 +3,7 @@
 from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.contrib.auth import logout
-from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import (
@@ -13,10 +12,16 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from accounts import erasure, impersonation, keys, sessions
+from accounts import erasure, exports, impersonation, keys, sessions
 from accounts.models import ApiKey
 from accounts.profile import change_profile
-from accounts.web import add_error, session_principal, signed_in
+from accounts.web import (
+    add_error,
+    is_htmx,
+    login_required,
+    session_principal,
+    signed_in,
+)
 from accounts.web_forms import (
     DeleteAccountForm,
     KeyForm,
@@ -183,6 +188,37 @@ def impersonation_end(request: HttpRequest) -> HttpResponse:
     """Be oneself again; back to the person's page in the admin."""
     impersonation.end(request, actor=signed_in(request))
     return redirect("admin:accounts_user_changelist")
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def own_data(request: HttpRequest) -> HttpResponse:
+    """Show the copy of one's data, or ask for one; htmx asks until it is ready."""
+    user = signed_in(request)
+    if request.method == "POST":
+        exports.ask_for_export(user=user, request=request)
+        return redirect("settings:data")
+    name = "settings/export.html" if is_htmx(request) else "settings/data.html"
+    context = {
+        "section": "settings",
+        "export": exports.latest_export(user),
+        "days_kept": exports.KEPT_FOR.days,
+    }
+    return render(request, name, context)
+
+
+@login_required
+@never_cache
+@require_safe
+def own_data_file(request: HttpRequest) -> HttpResponse:
+    """Hand out the newest copy as a file."""
+    export = exports.latest_export(signed_in(request))
+    contents = export.unpack() if export else None
+    if contents is None:
+        raise NotFound
+    answer = JsonResponse(contents, json_dumps_params={"indent": 1})
+    answer["Content-Disposition"] = 'attachment; filename="aiassist-data.json"'
+    return answer
 
 
 @login_required

@@ -17,6 +17,8 @@ settings = [
     path("sessions/", views.session_list, name="sessions"),
     path("sessions/end/", views.sessions_end, name="sessions_end"),
     path("sessions/<str:session_id>/end/", views.session_end, name="session_end"),
+    path("data/", views.own_data, name="data"),
+    path("data/export.json", views.own_data_file, name="data_file"),
     path("delete/", views.delete_account, name="delete"),
 ]
 urlpatterns = [

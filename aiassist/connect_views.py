@@ -3,7 +3,6 @@
 from itertools import groupby
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -11,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import keys
 from accounts.models import ApiKey
-from accounts.web import signed_in
+from accounts.web import login_required, signed_in
 from aiassist import connect
 from aiassist.lib.errors import AppError, NotFound
 from billing.selectors import tier_of

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, User
 from accounts.views import remember_theme
-from accounts.web import signed_in
+from accounts.web import login_required, signed_in
 from aiassist import guides, mailbox
 from aiassist.lib import clock
 from aiassist.lib.highlight import highlight_source

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.profile import change_profile
-from accounts.web import add_error, signed_in
+from accounts.web import add_error, login_required, signed_in
 from aiassist.lib.errors import AppError, NotFound
 from assistant import own_keys
 from assistant.models import ProviderKey

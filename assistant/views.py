@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from asgiref.sync import async_to_sync
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,7 +15,7 @@ from django.views.decorators.http import (
 )
 
 from accounts.models import User
-from accounts.web import session_principal, signed_in
+from accounts.web import login_required, session_principal, signed_in
 from aiassist.lib.errors import AppError, LimitRefused
 from aiassist.lib.markdown import Cite, render_message
 from assistant.api.base import collected

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from accounts.web import signed_in
+from accounts.web import login_required, signed_in
 from aiassist.lib import clock
 from aiassist.lib.errors import NotFound
 from billing.admission import limits_for

@@ -43,6 +43,7 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     "mcp",
     *("dashboard/", "dashboard/keys/", "dashboard/keys/new/", "dashboard/settings/"),
     *("dashboard/settings/delete/", "dashboard/usage/", "dashboard/limits/"),
+    *("dashboard/settings/data/", "dashboard/settings/data/export.json"),
     *("dashboard/workspaces/", "dashboard/workspaces/new/"),
     *("dashboard/chat/", "dashboard/chat/ask/", "dashboard/steps/"),
     *("dashboard/connect/", "dashboard/connect/<slug:slug>/"),

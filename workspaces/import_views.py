@@ -1,13 +1,12 @@
 """Pages of the import from git: what a workspace follows, and its push hook."""
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.web import add_error, signed_in
+from accounts.web import add_error, login_required, signed_in
 from aiassist.lib.errors import AppError
 from workspaces.access import get_workspace
 from workspaces.git.errors import NotImported

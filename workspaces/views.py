@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,7 +15,13 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from accounts.web import add_error, session_principal, signed_in
+from accounts.web import (
+    add_error,
+    is_htmx,
+    login_required,
+    session_principal,
+    signed_in,
+)
 from aiassist.lib.errors import AppError
 from aiassist.lib.highlight import highlight_code, highlight_source
 from billing.api.mixins import endpoint_of, request_id_of
@@ -185,7 +190,7 @@ def job(request: HttpRequest, workspace_id: str, job_id: str) -> HttpResponse:
     """Show a job; to htmx, only the part that moves."""
     workspace = get_workspace(signed_in(request), workspace_id)
     found = get_job(workspace, job_id)
-    if not _is_htmx(request):
+    if not is_htmx(request):
         return redirect("workspaces:detail", workspace.pk)
     context = {
         "workspace": workspace,
@@ -218,7 +223,7 @@ def file_list(request: HttpRequest, workspace_id: str) -> HttpResponse:
     workspace = get_workspace(signed_in(request), workspace_id)
     words = request.GET.get("q", "").strip()[:200].replace("\x00", "")
     folder = request.GET.get("dir", "").strip("/")[:1024].replace("\x00", "")
-    if not words and not _is_htmx(request):
+    if not words and not is_htmx(request):
         children = children_of(workspace, folder)
         if children:
             return _page(
@@ -236,7 +241,7 @@ def file_list(request: HttpRequest, workspace_id: str) -> HttpResponse:
     page = Paginator(found, FILES_PER_PAGE).get_page(request.GET.get("page"))
     query = urlencode({"q": words}) + "&" if words else ""
     name = "workspaces/files.html"
-    if _is_htmx(request):
+    if is_htmx(request):
         name = "workspaces/file_rows.html"
     return _page(
         request, name, workspace, tab="files", page=page, words=words, query=query
@@ -288,7 +293,7 @@ def search_page(request: HttpRequest, workspace_id: str) -> HttpResponse:
             add_error(form, error)
             status = error.status
     name = "workspaces/search.html"
-    if _is_htmx(request):
+    if is_htmx(request):
         name = "workspaces/search_results.html"
     return _page(
         request,
@@ -400,12 +405,6 @@ def _page(
 ) -> HttpResponse:
     shared = {"section": "workspaces", "workspace": workspace}
     return render(request, name, {**shared, **context}, status=status)
-
-
-def _is_htmx(request: HttpRequest) -> bool:
-    """Whether htmx asks for a fragment (a page restored from history is whole)."""
-    headers = request.headers
-    return "HX-Request" in headers and "HX-History-Restore-Request" not in headers
 
 
 def _number(request: HttpRequest, name: str) -> int:

@@ -1,10 +1,27 @@
-/* On every page: the theme, copy buttons, menus. Behaviour hangs on data- attributes. */
+/* On every page: the theme, copy buttons, menus, what was typed, what htmx could not
+   have. Behaviour hangs on data- attributes. */
 
 const YEAR = 365 * 86400;
 
 export function announce(text) {
   const place = document.querySelector("[data-announce]");
   if (place) place.textContent = text;
+}
+
+/* A line at the foot of the page, until it is hidden or the next page comes. */
+const notice = document.querySelector("[data-notice]");
+
+export function tell(text, label = "", href = "") {
+  const link = document.createElement("a");
+  link.textContent = label;
+  link.href = href;
+  notice.replaceChildren(text, ...(label ? [" ", link] : []));
+  notice.hidden = !text;
+}
+
+export function signInAddress() {
+  const here = encodeURIComponent(location.pathname + location.search);
+  return `/accounts/login/?next=${here}`;
 }
 
 export async function copyText(text) {
@@ -80,5 +97,68 @@ document.addEventListener("keydown", (event) => {
 const guides = document.querySelector("[data-guide-menu]");
 if (guides && matchMedia("(max-width: 859px)").matches) guides.open = false;
 
-document.addEventListener("htmx:afterSwap", (event) => reveal(event.target));
 reveal(document);
+
+/* htmx puts fragments into a page. A whole page (an error, a sign-in) is none. */
+let opened = []; // what was unfolded where a fragment goes
+
+document.addEventListener("htmx:afterSwap", () => {
+  reveal(document);
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { xhr, target } = event.detail;
+  opened = [...target.querySelectorAll("details[open][id]")].map(({ id }) => id);
+  const isPage = /^\s*<!doctype/i.test(xhr.responseText);
+  if (xhr.status !== 401 && !isPage) {
+    tell("");
+    return;
+  }
+  event.detail.shouldSwap = false;
+  if (xhr.status === 401) tell("You are signed out.", "Sign in again", signInAddress());
+  else if (xhr.status === 404) tell("What was shown here is gone.", "Look again", location.href);
+  else tell("Something failed on our side.", "Load the page again", location.href);
+});
+for (const name of ["htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(name, () => tell("The server cannot be reached. What you see may be old."));
+}
+
+/* What was typed into a form outlives a sign-in that had ended, and a form that stood
+   open too long: kept in this tab until the next page, filled in again on its own. */
+const DRAFT = "draft";
+const ASIDE = "input[type=password], input[type=file], input[type=hidden]";
+
+function keepDraft(form) {
+  const fields = [...form.elements].filter((each) => each.name && !each.matches(ASIDE));
+  const typed = fields.map((each) => [each.name, each.value, each.checked ?? null]);
+  sessionStorage.setItem(DRAFT, JSON.stringify({ path: location.pathname, typed, kept: false }));
+}
+
+function fillIn(draft) {
+  for (const [name, value, checked] of draft.typed) {
+    const fields = [...document.querySelectorAll(`main form [name="${CSS.escape(name)}"]`)];
+    if (checked === null) fields[0] && (fields[0].value = value);
+    else for (const each of fields) if (each.value === value) each.checked = checked;
+  }
+  tell("What you had written was not sent. It is here again: look it over, and send it.");
+}
+
+function takeDraft() {
+  const draft = JSON.parse(sessionStorage.getItem(DRAFT));
+  if (!draft) return;
+  sessionStorage.removeItem(DRAFT);
+  if (document.querySelector(".entrance")) {
+    sessionStorage.setItem(DRAFT, JSON.stringify({ ...draft, kept: true }));
+  } else if (draft.kept && draft.path === location.pathname) {
+    fillIn(draft);
+  }
+}
+
+document.addEventListener(
+  "submit",
+  ({ target }) => {
+    if (target.method === "post" && target.closest(".frame main")) keepDraft(target);
+  },
+  true,
+);
+takeDraft();

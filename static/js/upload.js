@@ -7,9 +7,9 @@ function megabytes(bytes) {
   return `${(bytes / 1048576).toFixed(1)} MB`;
 }
 
-function fail(form, text) {
+function fail(form, ...told) {
   const place = form.querySelector("[data-upload-errors]");
-  place.textContent = text;
+  place.replaceChildren(...told);
   place.hidden = false;
   form.querySelector("[data-upload-progress]").hidden = true;
   form.querySelector("button[type=submit]").disabled = false;
@@ -19,7 +19,7 @@ function fail(form, text) {
 function errorsIn(html) {
   const page = new DOMParser().parseFromString(html, "text/html");
   const errors = page.querySelectorAll("[data-upload-errors] p, .field-error, [data-refusal]");
-  return [...errors].map((node) => node.textContent.trim()).join(" ");
+  return [...errors].map((node) => document.importNode(node, true));
 }
 
 function send(form, packed = null) {
@@ -44,7 +44,8 @@ function send(form, packed = null) {
       if (new URL(request.responseURL).pathname === location.pathname) location.reload();
       return;
     }
-    fail(form, errorsIn(request.responseText) || "The upload failed. Try again in a moment.");
+    const told = errorsIn(request.responseText);
+    fail(form, ...(told.length ? told : ["The upload failed. Try again in a moment."]));
   });
   request.addEventListener("error", () => {
     fail(form, "The connection broke before the archive arrived. Send it again.");
@@ -68,8 +69,15 @@ async function sendFolder(form, files) {
   progress.hidden = false;
   progress.querySelector("[data-upload-text]").textContent = `Packing ${files.length} files…`;
   const inner = files.map(({ path, file }) => ({ path: path.slice(path.indexOf("/") + 1), file }));
-  send(form, await pack(inner));
+  try {
+    send(form, await pack(inner));
+  } catch {
+    fail(form, "A file of this folder could not be read, so nothing was sent.");
+  }
 }
+
+// A file dropped beside the form must not take the page's place.
+for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
 
 for (const form of document.querySelectorAll("form[data-upload]")) {
   const input = form.querySelector("input[type=file]");

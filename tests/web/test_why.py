@@ -201,3 +201,10 @@ def test_a_refused_page_leads_to_its_explanation(alice, vectors):
 
     assert refused.status_code == 429
     assert re.search(r'href="/dashboard/why/quota_exceeded/"', refused.text)
+
+
+def test_a_refused_form_leads_to_its_explanation(alice):
+    Tier.objects.filter(pk="free").update(max_workspaces=0)
+    refused = alice.web.post(reverse("workspaces:create"), {"name": "another"})
+
+    assert '<a href="/dashboard/why/workspace_limit/">' in refused.text
