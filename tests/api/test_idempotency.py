@@ -12,11 +12,12 @@ import pytest
 from django.db import OperationalError
 
 from accounts.idempotency import MAX_ANSWER_BYTES, forget_old
-from accounts.keys import create_key
+from accounts.keys import create_key, revoke_key
 from accounts.models import ApiKey, IdempotentCall
 from accounts.scopes import ALL_SCOPES
 from aiassist.lib.clock import now
-from tests.assistant.asking import allow, records_of, settled_after
+from assistant.gateway import turn
+from tests.assistant.asking import allow, open_holds, records_of, settled_after
 from tests.assistant.conftest import on_tier
 from tests.fakes.providers import HOLD, FakeProvider, Script, failure, openai_stream
 from tests.support.people import Person
@@ -267,6 +268,34 @@ def test_q13_who_hangs_up_on_a_whole_answer_gets_it_later(
     assert "late" in httpx2.post(url, json=CHAT, headers=headers, timeout=20).text
     assert len(openai.chats) == 1
     assert len(records_of(alice)) == 1
+
+
+@pytest.mark.parametrize("ends_by", ["the time limit", "a revoked key"])
+def test_q13_s1_a_whole_answer_that_nobody_waits_for_is_bounded(
+    ends_by: str,
+    asgi_server: str,
+    alice: Person,
+    openai: FakeProvider,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It frees what it holds, and the key may be used again."""
+    on_tier(alice, "pro")
+    openai.will(Script([HOLD], content_type="application/json"))
+    if ends_by == "the time limit":
+        settings.PROVIDER_TOTAL_TIMEOUT_SECONDS = 1.0
+    monkeypatch.setattr(turn, "RECHECK_SECONDS", 0.5)
+    key, secret = create_key(alice.user, "other", ALL_SCOPES)
+    headers = HEADER | {"x-api-key": secret}
+    with pytest.raises(httpx2.TimeoutException):
+        url = f"{asgi_server}/v1/chat/completions"
+        httpx2.post(url, json=CHAT, headers=headers, timeout=0.4)
+    if ends_by == "a revoked key":
+        revoke_key(key)
+
+    openai.wait_until(lambda: not openai.open_chats, seconds=5)
+    wait_for(lambda: not IdempotentCall.objects.exists(), seconds=5)
+    assert open_holds(alice) == 0
 
 
 def test_q13_an_answer_too_large_to_keep_says_so(
