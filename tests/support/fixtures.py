@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 import redis
 import uvicorn
-from django.apps import apps
-from django.contrib.auth.models import Group
-from django.core import serializers
-from django.db.models.signals import post_migrate
+from django.test import TransactionTestCase
 
 from aiassist.lib import redis as lib_redis
 from aiassist.lib.shared_breaker import breakers
@@ -20,8 +17,7 @@ from tests.support.people import Person
 from tests.support.ports import free_port, wait_for
 from tests.support.queue import SentTasks
 from tests.support.redis import RedisServer
-
-OURS = ("accounts", "billing", "workspaces", "assistant")
+from tests.support.tables import keep_what_is_sown, put_back_what_was_sown
 
 
 @pytest.fixture(scope="session")
@@ -32,28 +28,12 @@ def django_db_keepdb() -> bool:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Bring back what migrations seeded (tiers, groups) after a flush of the tables."""
+    """After a test that committed, put back what migrations sowed (tiers, groups)."""
     with django_db_blocker.unblock():
-        seeded = serializers.serialize(
-            "python",
-            [
-                row
-                for label in OURS
-                for model in apps.get_app_config(label).get_models()
-                for row in model._default_manager.all()
-            ]
-            + list(Group.objects.all()),
-            # A flush gives the groups' rights new ids.
-            use_natural_foreign_keys=True,
-        )
-
-    def restore(**kwargs: object) -> None:
-        for item in serializers.deserialize("python", seeded):
-            item.save()
-
-    post_migrate.connect(restore, sender=apps.get_app_config(OURS[-1]), weak=False)
-    yield
-    post_migrate.disconnect(restore)
+        keep_what_is_sown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", put_back_what_was_sown)
+        yield
 
 
 @pytest.fixture
