@@ -1,9 +1,10 @@
-"""The roof's app: binds the Celery app in every process."""
+"""The roof's app: binds the Celery app and the crash reports in every process."""
 
 from django.apps import AppConfig
 
 from aiassist import checks as checks  # importing registers them
 from aiassist.celery import app as celery_app
+from aiassist.crashes import report_crashes
 
 
 class AiassistConfig(AppConfig):
@@ -11,3 +12,4 @@ class AiassistConfig(AppConfig):
 
     def ready(self) -> None:
         celery_app.set_default()
+        report_crashes()
