@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, BinaryIO
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404, HttpRequest, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
@@ -47,14 +49,27 @@ def _dress(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase
     response["X-Request-ID"] = str(request.request_id)  # type: ignore[attr-defined]
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    if _is_somebodys(request):
+        response.headers.setdefault("Cache-Control", "private, no-store")
     return response
+
+
+def _is_somebodys(request: HttpRequest) -> bool:
+    """Tell whether the request says whose it is: its answer is for nobody else.
+
+    Shared caches hold back what `Authorization` asked for, but know neither our
+    cookie nor `X-API-Key`. Source: https://www.rfc-editor.org/rfc/rfc9111#section-3.5
+    """
+    return settings.SESSION_COOKIE_NAME in request.COOKIES or any(
+        name in request.META for name in ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY")
+    )
 
 
 class CommonMiddleware(DjangoCommonMiddleware):
     """Django's, except that probes may call the server by any name.
 
-    And no address holds a NUL: PostgreSQL takes none, so that an id with one would
-    be a failure of ours on every route.
+    And no address, question or cookie holds a NUL: PostgreSQL takes none, so that an
+    id, a filter or a session's key with one would be a failure of ours.
     """
 
     def process_request(
@@ -64,6 +79,10 @@ class CommonMiddleware(DjangoCommonMiddleware):
             return None
         if "\0" in request.path:
             raise Http404
+        if "%00" in request.META.get("QUERY_STRING", "") or any(
+            "\0" in value for value in request.COOKIES.values()
+        ):
+            raise BadRequest
         return super().process_request(request)
 
 

@@ -34,7 +34,7 @@ PROMETHEUS_ENABLED = env.flag("PROMETHEUS_ENABLED", True)
 METRICS_TOKEN = env.text("METRICS_TOKEN")
 # Where a Celery worker shows its own numbers; 0: nowhere.
 WORKER_METRICS_PORT = env.integer("WORKER_METRICS_PORT", 0, most=65535)
-SENTRY_DSN = env.text("SENTRY_DSN")
+SENTRY_DSN = env.url("SENTRY_DSN", schemes=("https", "http"))
 QUERY_CONTENT_POLICY = env.choice(
     "QUERY_CONTENT_POLICY", "reject", among=("reject", "allow")
 )
@@ -78,8 +78,8 @@ MIDDLEWARE = [
     "aiassist.middleware.StaticFilesMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "csp.middleware.CSPMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
     "aiassist.middleware.CommonMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -165,7 +165,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["aiassist.api.parsers.TextJSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "aiassist.api.operations.Operation",
     "DEFAULT_PAGINATION_CLASS": "aiassist.api.pagination.NewestFirst",
     "EXCEPTION_HANDLER": "aiassist.api.problems.problem_response",
     "PAGE_SIZE": 50,

@@ -10,6 +10,7 @@ from django.test import AsyncClient, Client
 
 from aiassist.lib.request_ids import current_request_id
 from aiassist.lib.security_headers import SECURITY_HEADERS
+from tests.support.people import Person
 
 # Public pages of each kind: a view, a page, the API, its errors, a static file.
 PLACES = ("/health", "/", "/docs", "/api/v1/me", "/api/v1/nowhere", "/nowhere/")
@@ -162,3 +163,43 @@ async def test_a_part_of_a_static_file_is_that_part(async_client: AsyncClient):
     assert answer.status_code == 206
     assert await read(answer) == file.read_bytes()[2:10]
     answer.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard/", "/api/v1/me"])
+def test_u5_a_cookie_with_a_nul_is_refused(db: None, path: str):
+    # As browsers quote what a cookie may not hold; Django reads it as a NUL.
+    answer = Client().get(path, headers={"Cookie": r'sessionid="0123456789\000"'})
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/admin/accounts/auditevent/", "/admin/accounts/user/", "/guides/"]
+)
+def test_a_question_with_a_nul_is_refused(stella: Person, path: str):
+    assert stella.web.get(f"{path}?kind=%00").status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/dashboard/", "/accounts/email/", "/", "/nowhere"])
+def test_a_page_of_somebodys_is_kept_by_no_cache(alice: Person, path: str):
+    assert alice.web.get(path)["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/me", "/api/v1/nowhere", "/v1/models"])
+@pytest.mark.parametrize("header", ["X-API-Key", "Authorization"])
+def test_an_answer_to_a_credential_is_kept_by_no_cache(
+    alice: Person, header: str, path: str
+):
+    credential = f"Bearer {alice.key}" if header == "Authorization" else alice.key
+
+    answer = Client().get(path, headers={header: credential})
+
+    assert answer["Cache-Control"] == "private, no-store"
+
+
+def test_caches_may_keep_what_anybody_gets(client: Client, alice: Person):
+    style = alice.web.get("/static/css/base.css")
+    style.close()
+
+    assert "no-store" not in style["Cache-Control"]
+    assert "Cache-Control" not in client.get("/health/nowhere")

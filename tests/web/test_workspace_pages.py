@@ -30,7 +30,7 @@ def test_files_are_shown_folder_by_folder(alice, filled):
     assert deep.context["trail"] == [("src", "src"), ("deep", "src/deep")]
 
 
-@pytest.mark.parametrize("folder", ["nowhere", "../..", "src%2e", "\x00"])
+@pytest.mark.parametrize("folder", ["nowhere", "../..", "src%2e"])
 def test_a_folder_that_is_not_there_shows_the_list(alice, filled, folder):
     assert alice.web.get(page("files", filled.pk), {"dir": folder}).status_code == 200
 
