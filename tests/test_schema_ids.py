@@ -61,6 +61,7 @@ PLAIN = {
     *("lines", "sha256", "url", "ref", "username", "every_hours"),
     *("key", "base_url"),  # of somebody else's server
     "hook_id",  # a code host's; its signature is the credential
+    "Idempotency-Key",  # one's own; another user's is another (Q13)
 }
 LISTED = {"workspace_ids"}
 # Not ids there, although they are called so elsewhere.

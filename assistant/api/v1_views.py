@@ -136,6 +136,7 @@ class V1CompletionsView(FaceView):
             "Models trained for that are shown the marks of their family. The body of "
             "Tabby's plugins (`language`, `segments`) is taken too."
         ),
+        parameters=[WORKSPACE_HEADER],
         request=OpenApiTypes.OBJECT,
         responses=whole_or_streamed("chunks, then [DONE]"),
         examples=[
@@ -166,6 +167,7 @@ class V1ResponsesView(FaceView):
             "OpenAI's responses, stateless: nothing is kept, so each request brings "
             "the whole input. Tools are the client's own."
         ),
+        parameters=[WORKSPACE_HEADER],
         request=OpenApiTypes.OBJECT,
         responses=whole_or_streamed("typed events"),
         examples=[
