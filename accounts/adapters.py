@@ -5,13 +5,15 @@ import hashlib
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
-from django.db import transaction
+from django.contrib import messages
+from django.db import IntegrityError, transaction
 from django.forms import ValidationError
 from django.http import HttpRequest
 
@@ -51,6 +53,21 @@ class AccountAdapter(DefaultAccountAdapter):
         with transaction.atomic():
             super().login(request, user)
             audit.record("login", actor=user, subject=user, request=request)
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """Make the address the user's own; False when somebody else has it by now."""
+        try:
+            with transaction.atomic():
+                confirmed: bool = super().confirm_email(request, email_address)
+                return confirmed
+        except IntegrityError:
+            self.add_message(
+                request,
+                messages.ERROR,
+                "account/messages/email_confirmation_failed.txt",
+                {"email": email_address.email},
+            )
+            return False
 
     def set_password(self, user: User, password: str) -> None:
         """Change the password: ends tokens and other sessions, is audited."""

@@ -13,6 +13,7 @@ from allauth.mfa.base.forms import (
 from django import forms
 from django.contrib.auth.hashers import make_password
 from django.core.validators import ProhibitNullCharactersValidator
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 
 from accounts import audit, guessing
@@ -44,7 +45,14 @@ class SignupForm(AllauthSignupForm):
         if self.account_already_exists:
             # Hashing is what takes long; without it the clock would tell.
             make_password(self.cleaned_data.get("password1"))
-        saved: tuple[User | None, HttpResponse | None] = super().try_save(request)
+        saved: tuple[User | None, HttpResponse | None]
+        try:
+            with transaction.atomic():
+                saved = super().try_save(request)
+        except IntegrityError:
+            # The same form sent twice at one time: the address is taken by now.
+            self.account_already_exists = True
+            saved = super().try_save(request)
         return saved
 
 
