@@ -16,7 +16,8 @@ from assistant.errors import UnknownModel
 from assistant.models import AIModel, ProviderKey, Upstream
 from assistant.places import Place
 from assistant.providers import EMBEDDERS, PROVIDERS
-from assistant.providers.embedding import LOCAL, LOCAL_MODEL
+from assistant.providers.base import Provider
+from assistant.providers.embedding import LOCAL, LOCAL_MODEL, Embedder
 from assistant.providers.listing import makes_vectors
 from assistant.providers.vendors import VENDORS
 from billing.gates import require_provider
@@ -88,6 +89,10 @@ class Offer:
             *("response_format", "structured_outputs", "reasoning_effort"),
         )
 
+    @property
+    def makes_vectors(self) -> bool:
+        return EMBEDDINGS in self.features
+
     def serves(self, feature: str) -> bool:
         return not self.features or feature in self.features
 
@@ -112,6 +117,13 @@ async def live_models() -> Live:
     ]
     listed = await asyncio.gather(*(provider.models() for provider in asked))
     return {p.name: names for p, names in zip(asked, listed, strict=True) if names}
+
+
+async def live_embedders() -> Live:
+    """Do as `live_models` for models that make vectors."""
+    asked = [e for e in EMBEDDERS.values() if e.is_configured()]
+    listed = await asyncio.gather(*(embedder.embedders() for embedder in asked))
+    return {e.name: names for e, names in zip(asked, listed, strict=True) if names}
 
 
 @dataclass(slots=True)
@@ -177,31 +189,53 @@ async def offers_for(tier: Tier, user: User) -> list[Offer]:
 
 def offers_of(user: User, tier: Tier, live: Live) -> list[Offer]:
     """Return what the user can ask now, by their own keys where they have any."""
-    offers = all_offers(live)
+    entered = entered_offers()
+    return _with_own_keys(user, tier, entered, offers_from(entered, live))
+
+
+def embedders_of(user: User, tier: Tier, live: Live) -> list[Offer]:
+    """Do as `offers_of` for models that make vectors; the local one first."""
+    entered = entered_offers()
+    offers = embedders_from(entered, live)
+    return _with_own_keys(user, tier, entered, offers, for_vectors=True)
+
+
+def _with_own_keys(
+    user: User,
+    tier: Tier,
+    entered: Sequence[Offer],
+    offers: list[Offer],
+    *,
+    for_vectors: bool = False,
+) -> list[Offer]:
+    """Put what a user's own keys open in the place of those providers' offers."""
     if not (tier.own_provider_keys and user.has_provider_keys):
         return offers
     keys = {row.provider: row for row in ProviderKey.objects.for_user(user)}
-    entered = entered_offers()
     return [
         offer
-        for name in PROVIDERS
+        for name in (LOCAL, *PROVIDERS)
         for offer in (
-            _by_own_key(keys[name], entered)
+            _by_own_key(keys[name], entered, for_vectors=for_vectors)
             if name in keys
             else [offer for offer in offers if offer.provider == name]
         )
     ]
 
 
-def _by_own_key(key: ProviderKey, entered: Iterable[Offer]) -> Iterator[Offer]:
+def _by_own_key(
+    key: ProviderKey, entered: Iterable[Offer], *, for_vectors: bool
+) -> Iterator[Offer]:
     """Yield the models that a user's key opens.
 
     Of a vendor's own the catalogue knows; elsewhere is what the address listed.
     """
+    if for_vectors and key.provider not in EMBEDDERS:
+        return
     known = [
         offer
         for offer in entered
-        if offer.provider == key.provider and EMBEDDINGS not in offer.features
+        if offer.provider == key.provider and offer.makes_vectors == for_vectors
     ]
     place = Place(key.base_url, "user", key.sealed_key)
     own: dict[str, Any] = {"place": place, "own_key": True, "lanes": ()}
@@ -210,7 +244,7 @@ def _by_own_key(key: ProviderKey, entered: Iterable[Offer]) -> Iterator[Offer]:
         return
     windows = {offer.upstream_name: offer.context_window for offer in known}
     for name in key.listed:
-        if not makes_vectors(name):
+        if makes_vectors(name) == for_vectors:
             yield Offer(key.provider, name, name, windows.get(name), **own)
 
 
@@ -232,10 +266,25 @@ def entered_offers() -> tuple[Offer, ...]:
 
 def offers_from(entered: Iterable[Offer], live: Live) -> list[Offer]:
     """Do as `all_offers` with rows that were read before."""
-    entered = [offer for offer in entered if EMBEDDINGS not in offer.features]
+    chatting = [offer for offer in entered if not offer.makes_vectors]
+    offers = _to_be_had(chatting, PROVIDERS, live)
+    return [*offers, Offer(EXTRACTIVE, EXTRACTIVE, EXTRACTIVE)]
+
+
+def embedders_from(entered: Iterable[Offer], live: Live) -> list[Offer]:
+    """Return what can make vectors now; the local model first."""
+    making = [offer for offer in entered if offer.makes_vectors]
+    local = Offer(LOCAL, LOCAL_MODEL, LOCAL_MODEL)
+    return [local, *_to_be_had(making, EMBEDDERS, live)]
+
+
+def _to_be_had(
+    rows: Sequence[Offer], providers: Mapping[str, Provider | Embedder], live: Live
+) -> list[Offer]:
+    """Return those of `rows` that can be asked, and what providers list besides."""
     offers: list[Offer] = []
-    for name, provider in PROVIDERS.items():
-        mine = [offer for offer in entered if offer.provider == name]
+    for name, provider in providers.items():
+        mine = [offer for offer in rows if offer.provider == name]
         plain = [offer for offer in mine if not offer.lanes]
         if not provider.is_configured():
             plain = []
@@ -244,7 +293,7 @@ def offers_from(entered: Iterable[Offer], live: Live) -> list[Offer]:
         elif name in _ONLY_LIVE:
             plain = []
         offers += plain if all(not o.lanes for o in mine) else _merged(mine, plain)
-    return [*offers, Offer(EXTRACTIVE, EXTRACTIVE, EXTRACTIVE)]
+    return offers
 
 
 def _merged(mine: Sequence[Offer], plain: Sequence[Offer]) -> list[Offer]:
@@ -253,10 +302,14 @@ def _merged(mine: Sequence[Offer], plain: Sequence[Offer]) -> list[Offer]:
     kept = [
         offer
         for offer in mine
-        if (any(lane.is_usable for lane in offer.lanes) or offer.name in there)
+        if (offer.name in there if not offer.lanes else _is_open(offer))
     ]
-    names = {offer.name for offer in kept}
+    names = {offer.name for offer in mine}
     return kept + [offer for offer in plain if offer.name not in names]
+
+
+def _is_open(offer: Offer) -> bool:
+    return any(lane.is_usable for lane in offer.lanes)
 
 
 def in_order(
@@ -280,19 +333,6 @@ def in_order(
             alias=offer.id,
             place=lane.place,
         )
-
-
-def all_embedders(live: Live) -> list[Offer]:
-    """Return what can make vectors now; the local model first."""
-    entered = [o for o in entered_offers() if EMBEDDINGS in o.features]
-    offers = [Offer(LOCAL, LOCAL_MODEL, LOCAL_MODEL)]
-    for name, embedder in EMBEDDERS.items():
-        if embedder.is_configured() and name != LOCAL:
-            own = [offer for offer in entered if offer.provider == name]
-            if name in _ONLY_LIVE or live.get(name):
-                own = _live_offers(name, live.get(name, ()), own)
-            offers += own
-    return offers
 
 
 def find_offer(offers: Sequence[Offer], name: str) -> Offer:
@@ -397,7 +437,13 @@ def _offer(row: AIModel) -> Offer:
         price_in_usd_micros=row.price_in_usd_micros,
         price_out_usd_micros=row.price_out_usd_micros,
         features=tuple(row.features),
-        lanes=tuple(_lane(up) for up in row.upstreams.all() if up.enabled),
+        lanes=tuple(_lane(up) for up in row.upstreams.all() if _can_serve(up, row)),
+    )
+
+
+def _can_serve(place: Upstream, row: AIModel) -> bool:
+    return place.enabled and (
+        EMBEDDINGS not in row.features or place.provider in EMBEDDERS
     )
 
 

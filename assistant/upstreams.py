@@ -21,8 +21,9 @@ from assistant.catalogue import (
 from assistant.errors import ProviderMisconfigured, ProviderUnavailable
 from assistant.gateway.routing import breaker_of
 from assistant.gateway.vitals import Vitals, vitals
-from assistant.providers import PROVIDERS
-from assistant.providers.base import ChatMessage, ChatRequest
+from assistant.providers import EMBEDDERS, PROVIDERS
+from assistant.providers.base import Access, ChatMessage, ChatRequest
+from assistant.providers.embedding import EmbedRequest
 
 TEST_SECONDS = 20.0
 
@@ -111,29 +112,39 @@ async def try_provider(name: str) -> Tried:
 
 
 async def ask_for_a_word(offer: Offer) -> Tried:
-    """Send a prompt of two words to the offer's place. Raises ProviderError."""
+    """Send two words to the offer's place. Raises ProviderError."""
     try:
         access = offer.place.access() if offer.place else None
     except SealBroken:
         raise ProviderMisconfigured(
             "Its key belongs to another address. Enter the key again."
         ) from None
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(TEST_SECONDS):
+            await (_embedded if offer.makes_vectors else _said)(offer, access)
+    except TimeoutError:
+        raise ProviderUnavailable("It said nothing in time.") from None
+    return Tried(offer.name, round(1000 * (time.monotonic() - began)))
+
+
+async def _said(offer: Offer, access: Access | None) -> None:
     question = ChatRequest(
         model=offer.upstream_name,
         messages=(ChatMessage("user", "Say: ok"),),
         max_tokens=16,
         access=access,
     )
-    began = time.monotonic()
-    try:
-        async with asyncio.timeout(TEST_SECONDS):
-            async with aclosing(PROVIDERS[offer.provider].stream(question)) as deltas:
-                async for delta in deltas:
-                    if delta.says:
-                        break
-    except TimeoutError:
-        raise ProviderUnavailable("It said nothing in time.") from None
-    return Tried(offer.name, round(1000 * (time.monotonic() - began)))
+    async with aclosing(PROVIDERS[offer.provider].stream(question)) as deltas:
+        async for delta in deltas:
+            if delta.says:
+                break
+
+
+async def _embedded(offer: Offer, access: Access | None) -> None:
+    await EMBEDDERS[offer.provider].embed(
+        EmbedRequest(model=offer.upstream_name, inputs=("Say: ok",), access=access)
+    )
 
 
 def _places() -> list[Offer]:

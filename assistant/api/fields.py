@@ -11,21 +11,12 @@ LANGUAGE = r"^[a-zA-Z0-9_+-]+$"
 
 
 class TextField(serializers.CharField):
-    """Text as the user wrote it, white space included, that UTF-8 can carry."""
+    """Text as the user wrote it, white space included."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("trim_whitespace", False)
         kwargs.setdefault("max_length", MAX_MESSAGE_CHARS)
         super().__init__(**kwargs)
-
-    def to_internal_value(self, data: Any) -> str:
-        text = super().to_internal_value(data)
-        if not is_encodable(text):
-            raise serializers.ValidationError(
-                "The text holds half a character (a lone surrogate). Remove it.",
-                code="surrogate_characters_not_allowed",
-            )
-        return text
 
 
 class CodeField(TextField):
@@ -51,12 +42,3 @@ class WorkspaceIdField(serializers.RegexField):
 class LanguageField(serializers.RegexField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(LANGUAGE, max_length=40, **kwargs)
-
-
-def is_encodable(text: str) -> bool:
-    """Tell whether UTF-8 can carry the text: JSON can smuggle in lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -189,7 +189,8 @@ class V1EmbeddingsView(WireView):
         summary="Turn texts into vectors",
         description=(
             "OpenAI's embeddings. `all-MiniLM-L6-v2` (or `auto`) is computed here, "
-            "with 384 dimensions, of at most 256 tokens of each text."
+            "with 384 dimensions, of at most 256 tokens of each text. A provider's "
+            "model is had where chats are: in several places, and by your own key."
         ),
         request=OpenApiTypes.OBJECT,
         responses=OpenApiTypes.OBJECT,
@@ -207,7 +208,7 @@ class V1EmbeddingsView(WireView):
         result = await embed(call.pop("principal"), wanted.ask, **call)
         return Response(
             embeddings.body_of(result, is_base64=wanted.is_base64),
-            headers=result.admission.limits.headers(),
+            headers=result.headers,
         )
 
 

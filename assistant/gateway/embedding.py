@@ -1,19 +1,36 @@
-"""Texts to vectors: judged, admitted, embedded, settled, all in one go."""
+"""Texts to vectors: judged, admitted, embedded, settled, all in one go.
+
+A model is asked in all its places, as a chat is (`assistant.gateway.routing`), and by
+the caller's own key where there is one. Another model never answers in its place:
+vectors of two models cannot be compared.
+"""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from accounts.principals import Principal
 from aiassist.lib.db import in_db
 from aiassist.lib.tokens import count_many
-from assistant.catalogue import AUTO, Offer, all_embedders, allowed, find_offer, why_not
+from assistant.catalogue import (
+    AUTO,
+    Live,
+    Offer,
+    allowed,
+    embedders_of,
+    find_offer,
+    in_order,
+    live_embedders,
+    why_not,
+)
 from assistant.errors import ContextTooLarge
 from assistant.gateway.background import spawn
 from assistant.gateway.open import admit_call, giving_back
+from assistant.gateway.routing import Route, first_to_answer
 from assistant.providers import EMBEDDERS
-from assistant.providers.embedding import Embedded, Input
+from assistant.providers.embedding import Embedded, EmbedRequest, Input
 from billing.admission import Admission
 from billing.ledger import Settlement, asettle
 from billing.selectors import tier_of
@@ -28,6 +45,15 @@ class EmbedAsk:
     inputs: tuple[Input, ...]
     dimensions: int | None = None
 
+    def request_for(self, offer: Offer) -> EmbedRequest:
+        """Return what this model is asked. Raises SealBroken."""
+        return EmbedRequest(
+            model=offer.upstream_name,
+            inputs=self.inputs,
+            dimensions=self.dimensions,
+            access=offer.place.access() if offer.place else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class EmbedResult:
@@ -35,7 +61,7 @@ class EmbedResult:
     model: str
     tokens_in: int
     cost_usd_micros: int
-    admission: Admission
+    headers: Mapping[str, str]  # what is left of the quota, and who answered
 
 
 async def embed(
@@ -50,18 +76,9 @@ async def embed(
     return await asyncio.shield(spawn(_run(offer, ask, n_tokens, admission)))
 
 
-async def live_embedders() -> dict[str, Sequence[str]]:
-    """Ask those providers that list their models themselves."""
-    asked = [embedder for embedder in EMBEDDERS.values() if embedder.is_configured()]
-    listed = await asyncio.gather(*(embedder.embedders() for embedder in asked))
-    return {e.name: names for e, names in zip(asked, listed, strict=True)}
-
-
-def _judge(
-    principal: Principal, ask: EmbedAsk, live: dict[str, Sequence[str]]
-) -> tuple[Offer, int]:
+def _judge(principal: Principal, ask: EmbedAsk, live: Live) -> tuple[Offer, int]:
     tier = tier_of(principal.user)
-    everything = all_embedders(live)
+    everything = embedders_of(principal.user, tier, live)
     usable = allowed(everything, tier)
     if not any(o.is_called(ask.model) or ask.model == AUTO for o in usable):
         raise why_not(ask.model, everything, usable, tier)
@@ -83,13 +100,14 @@ def _judge(
 
 
 async def _run(
-    offer: Offer, ask: EmbedAsk, n_tokens: int, admission: Admission
+    named: Offer, ask: EmbedAsk, n_tokens: int, admission: Admission
 ) -> EmbedResult:
     started = time.monotonic()
+    offers = list(in_order(named))
+    route = Route(offers[0])
     async with giving_back(admission):
-        done: Embedded = await EMBEDDERS[offer.provider].embed(
-            offer.upstream_name, ask.inputs, ask.dimensions
-        )
+        done = await first_to_answer(offers, partial(_asked, ask, route), route)
+    offer = route.offer
     tokens_in = n_tokens if done.tokens_in is None else done.tokens_in
     settlement = Settlement(
         provider=offer.provider,
@@ -98,6 +116,9 @@ async def _run(
         cost_usd_micros=offer.cost_usd_micros(tokens_in, 0),
         estimated=done.tokens_in is None,
         latency_ms=round((time.monotonic() - started) * 1000),
+        upstream=offer.lane,
+        own_key=offer.own_key,
+        fallback=route.fallback,
     )
     await asettle(admission, settlement)
     return EmbedResult(
@@ -105,5 +126,11 @@ async def _run(
         model=offer.id,
         tokens_in=tokens_in,
         cost_usd_micros=settlement.cost_usd_micros,
-        admission=admission,
+        headers=admission.limits.headers() | route.headers(),
     )
+
+
+async def _asked(ask: EmbedAsk, route: Route, offer: Offer) -> Embedded:
+    embedded = await EMBEDDERS[offer.provider].embed(ask.request_for(offer))
+    route.speaks()
+    return embedded

@@ -109,7 +109,7 @@ class Ready:
     conversation: Conversation | None
 
     def request_for(self, offer: Offer) -> ChatRequest:
-        """Return what this model is asked."""
+        """Return what this model is asked. Raises SealBroken."""
         plan, options = self.plan, self.plan.ask.options
         raw = self.raw_for(offer)
         return ChatRequest(

@@ -10,9 +10,10 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from aiassist.lib import metrics
 from aiassist.lib.errors import ProviderError
@@ -21,17 +22,17 @@ from aiassist.lib.vault import SealBroken
 from assistant.catalogue import EXTRACTIVE, Offer
 from assistant.errors import (
     OwnKeyRefused,
-    ProviderMalformed,
     ProviderMisconfigured,
     ProviderRejected,
     ProviderResting,
     ProviderUnavailable,
 )
 from assistant.gateway import vitals
-from assistant.providers import PROVIDERS
-from assistant.providers.base import ChatRequest, Delta
+from assistant.providers.embedding import LOCAL
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 MAX_TRIES = 3  # at one provider
 MAX_WAIT_SECONDS = 3.0  # a provider that asks for more is not tried again
@@ -45,6 +46,7 @@ class Route:
 
     offer: Offer  # who is being asked, or answered
     started_at: float = field(default_factory=time.monotonic)
+    tried_at: float = 0.0  # the last try began
     first_token_at: float | None = None
     was_called: bool = False  # a provider has been sent the prompt
     failed: list[str] = field(default_factory=list)  # labels of those given up on
@@ -52,6 +54,15 @@ class Route:
 
     def __post_init__(self) -> None:
         self.wanted = self.offer
+
+    def speaks(self) -> None:
+        """Note that a token has come: from the first one on nobody else is asked."""
+        if self.first_token_at is not None:
+            return
+        self.first_token_at = time.monotonic()
+        if name := breaker_of(self.offer):
+            breakers.succeeded(name)
+            vitals.note_success(name, self.first_token_at - self.tried_at)
 
     @property
     def fallback(self) -> str:
@@ -81,23 +92,22 @@ class Route:
         return round((self.first_token_at - self.started_at) * 1000)
 
 
-async def answers(
-    *, offers: Sequence[Offer], build: Callable[[Offer], ChatRequest], route: Route
-) -> AsyncGenerator[Delta, None]:
-    """Yield the answer of the first of `offers` that gives one.
+async def first_to_answer(
+    offers: Sequence[Offer], attempt: Callable[[Offer], Awaitable[R]], route: Route
+) -> R:
+    """Return what the first of `offers` answers that gives an answer.
 
+    `attempt` asks one of them once, and tells `route.speaks` of its first token.
     Raises the last provider's ProviderError, and any error after the first token.
     """
-    for index, offer in enumerate(offers):
-        route.offer = offer
+    left = deque(offers)
+    while True:
+        offer = route.offer = left.popleft()
         name = breaker_of(offer)
         try:
             if name and not await breakers.admits(name):
                 raise _resting(offer, name)
-            async with aclosing(_tries(offer, _built(offer, build), route)) as deltas:
-                async for delta in deltas:
-                    yield delta
-            return
+            return await _tries(offer, attempt, route)
         except ProviderRejected:
             if name:  # it answers, if only to refuse
                 breakers.succeeded(name)
@@ -105,7 +115,7 @@ async def answers(
         except ProviderUnavailable as error:
             if name:
                 _tell_breaker(name, error)
-            if route.first_token_at is not None or index == len(offers) - 1:
+            if route.first_token_at is not None or not left:
                 raise
             route.failed.append(offer.label)
             logger.warning(
@@ -130,14 +140,6 @@ def _tell_breaker(name: str, error: ProviderUnavailable) -> None:
     vitals.note_failure(name, error.code)
 
 
-def _built(offer: Offer, build: Callable[[Offer], ChatRequest]) -> ChatRequest:
-    """Return the request, with the key of the offer's place. Raises ProviderError."""
-    try:
-        return build(offer)
-    except SealBroken:
-        raise _refusal(offer) from None
-
-
 def _refusal(offer: Offer) -> ProviderMisconfigured:
     """Return what is wrong when a key is not taken: whose it is decides."""
     kind = OwnKeyRefused if offer.own_key else ProviderMisconfigured
@@ -154,46 +156,36 @@ def breaker_of(offer: Offer) -> str:
 
     A user's own key says nothing about others; what runs in here does not go away.
     """
-    return "" if offer.own_key or offer.provider == EXTRACTIVE else offer.label
+    return "" if offer.own_key or offer.provider in (EXTRACTIVE, LOCAL) else offer.label
 
 
 async def _tries(
-    offer: Offer, request: ChatRequest, route: Route
-) -> AsyncGenerator[Delta, None]:
-    for attempt in range(1, MAX_TRIES + 1):
+    offer: Offer, attempt: Callable[[Offer], Awaitable[R]], route: Route
+) -> R:
+    n_tries = 0
+    while True:
+        n_tries += 1
         try:
-            async with aclosing(_one_try(offer, request, route)) as deltas:
-                async for delta in deltas:
-                    yield delta
-            return
+            return await _one_try(offer, attempt, route)
+        except SealBroken:  # of the key that its place has
+            raise _refusal(offer) from None
         except ProviderError as error:
             metrics.count_provider_error(offer.provider, error.code)
             if offer.own_key and isinstance(error, ProviderMisconfigured):
                 raise _refusal(offer) from None
-            wait = _wait_before_retry(error, attempt)
+            wait = _wait_before_retry(error, n_tries)
             if route.first_token_at is not None or wait is None:
                 raise
             await asyncio.sleep(wait)
 
 
 async def _one_try(
-    offer: Offer, request: ChatRequest, route: Route
-) -> AsyncGenerator[Delta, None]:
-    started = time.monotonic()
+    offer: Offer, attempt: Callable[[Offer], Awaitable[R]], route: Route
+) -> R:
+    started = route.tried_at = time.monotonic()
     route.was_called = True
-    finished = False
     try:
-        async with aclosing(PROVIDERS[offer.provider].stream(request)) as deltas:
-            async for delta in deltas:
-                if route.first_token_at is None and delta.says:
-                    route.first_token_at = time.monotonic()
-                    if name := breaker_of(offer):
-                        breakers.succeeded(name)
-                        vitals.note_success(name, route.first_token_at - started)
-                finished = finished or bool(delta.finish_reason)
-                yield delta
-        if not finished:
-            raise ProviderMalformed(provider=offer.provider)
+        return await attempt(offer)
     finally:
         first = route.first_token_at
         metrics.observe_provider_call(

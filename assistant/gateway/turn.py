@@ -24,6 +24,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from contextvars import Context
 from dataclasses import replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -34,14 +35,16 @@ from aiassist.lib import clock
 from aiassist.lib.db import in_background
 from aiassist.lib.errors import AppError, ProviderError, ServiceUnavailable
 from aiassist.lib.ids import new_id
+from assistant.catalogue import Offer
 from assistant.conversations import keep_answer
-from assistant.errors import AccessEnded, ProviderTimeout
+from assistant.errors import AccessEnded, ProviderMalformed, ProviderTimeout
 from assistant.gateway.background import spawn
 from assistant.gateway.outcome import Heard, Result
 from assistant.gateway.plan import Plan, Ready
-from assistant.gateway.routing import Route, answers
+from assistant.gateway.routing import Route, first_to_answer
 from assistant.gateway.unfencing import Unfencer
 from assistant.models import Message
+from assistant.providers import PROVIDERS
 from assistant.providers.base import Delta
 from billing.admission import Admission
 from billing.ledger import Settlement, Status, arelease, asettle
@@ -56,6 +59,7 @@ BUFFERED_DELTAS = 256
 _CLOSING_SECONDS = 10.0
 
 Show = Callable[[Delta], Awaitable[None]]
+Opening = Callable[[], Awaitable[None]] | None
 
 
 class Turn:
@@ -83,14 +87,15 @@ class Turn:
     def plan(self) -> Plan:
         return self.ready.plan
 
-    async def run(self, show: Show) -> None:
+    async def run(self, show: Show, opening: Opening = None) -> None:
         """Run to the end in the caller's own task; `show` is given each piece.
 
+        `opening` is shown before anybody is asked.
         When the caller is cancelled, the turn ends and is settled: that is no reason
         to raise.
         """
         task = self._task = asyncio.current_task()
-        await self._run(show)
+        await self._run(show, opening)
         if task is not None and task.cancelling():
             task.uncancel()
 
@@ -133,7 +138,7 @@ class Turn:
             self._task.cancel()
         self._is_unwanted = True
 
-    async def _run(self, show: Show) -> None:
+    async def _run(self, show: Show, opening: Opening = None) -> None:
         self._is_started = True
         self._round.join(self)
         error: AppError | None = ServiceUnavailable()  # unless we learn better
@@ -141,7 +146,11 @@ class Turn:
         try:
             if self._is_unwanted:
                 raise asyncio.CancelledError
-            await self._relay(show)
+            if opening is not None:
+                await opening()
+            await first_to_answer(
+                self.plan.offers, partial(self._ask, show), self.route
+            )
             error = None
         except ProviderError as failure:
             error = failure
@@ -165,22 +174,27 @@ class Turn:
                 self.result = self._outcome(ServiceUnavailable(), False, charged=False)
                 raise
 
-    async def _relay(self, show: Show) -> None:
-        stream = answers(
-            offers=self.plan.offers, build=self.ready.request_for, route=self.route
-        )
+    async def _ask(self, show: Show, offer: Offer) -> None:
+        """Ask one provider once; hand on what it says. Raises ProviderError."""
+        request = self.ready.request_for(offer)
         # What is shown may differ from what is counted: fences around a completion.
-        bare = Unfencer() if self.plan.ask.feature == "inline_completion" else None
-        async with aclosing(stream) as deltas:
+        # Models that are shown a cursor answer with nothing but code.
+        is_fenced = self.plan.ask.feature == "inline_completion" and not request.raw
+        bare = Unfencer() if is_fenced else None
+        heard, route = Heard(), self.route
+        self._heard = heard  # what a try before this one heard was no token
+        async with aclosing(PROVIDERS[offer.provider].stream(request)) as deltas:
             async for delta in deltas:
-                self._heard.note(delta)
-                if bare and self.ready.raw_for(self.route.offer):
-                    bare = None  # shown a cursor, models answer with nothing but code
+                if delta.says:
+                    route.speaks()
+                heard.note(delta)
                 if bare:
                     delta = replace(delta, text=bare.feed(delta.text))
                 if delta.says or delta.extra or delta.native:
                     await show(delta)
                     self._was_shown = True
+        if not heard.finish_reason:
+            raise ProviderMalformed(provider=offer.provider)
         if bare and (rest := bare.end()):
             await show(Delta(text=rest))
 
@@ -268,11 +282,11 @@ class Turn:
         A stream that broke off may have told of its input, yet not of all its output.
         """
         heard, told = self._heard, self._heard.usage
-        if told is not None and complete:
+        if told is not None and told.tokens_out is not None and complete:
             return told.tokens_in, told.tokens_out, told.tokens_cached, False
         counted_out = heard.n_tokens()
         if told is not None:
-            tokens_out = max(told.tokens_out, counted_out)
+            tokens_out = max(told.tokens_out or 0, counted_out)
             return told.tokens_in, tokens_out, told.tokens_cached, True
         return self.ready.assembled.n_tokens, counted_out, 0, True
 

@@ -3,6 +3,7 @@
 Source: https://docs.anthropic.com/en/docs/build-with-claude/streaming
 """
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -46,7 +47,11 @@ _FINISH = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-_EFFORTS = {"minimal": "low"} | {e: e for e in ("low", "medium", "high", "xhigh")}
+_EFFORTS = {"minimal": "low"} | {
+    e: e for e in ("low", "medium", "high", "xhigh", "max")
+}
+# Claude up to 4.6: claude-3-5-…, claude-sonnet-4-20250514, claude-haiku-4-5
+_SAMPLED = re.compile(r"claude-(?:[1-3]|instant|[a-z]+-4(?:-[0-6])?(?:-\d{8})?$)")
 _ONLY_JSON = "Answer with one JSON object and nothing else."
 
 
@@ -108,10 +113,7 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
     }
     if system := _system(request):
         body["system"] = system
-    if request.temperature is not None:
-        body["temperature"] = min(request.temperature, 1.0)
-    if request.top_p is not None:
-        body["top_p"] = request.top_p
+    body |= _sampling(request)
     if request.stop:
         body["stop_sequences"] = list(request.stop)
     if request.tools:
@@ -121,6 +123,19 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
     if config := _output_config(request.extra):
         body["output_config"] = config
     return body
+
+
+def _sampling(request: ChatRequest) -> dict[str, float]:
+    """Return one knob at most: Claude takes no two, and none from 4.7 on.
+
+    Editors set a temperature for every model, so a refusal would shut them out.
+    """
+    name = request.model
+    if "claude" in name and not _SAMPLED.search(name):
+        return {}
+    if request.temperature is not None:
+        return {"temperature": min(request.temperature, 1.0)}
+    return {} if request.top_p is None else {"top_p": request.top_p}
 
 
 def _native_body(request: ChatRequest, given: JsonObject) -> dict[str, Any]:
@@ -246,15 +261,14 @@ def _output_config(extra: JsonObject) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Reader:
-    """Carries what the first event says of the input to the last one's usage.
+    """Reads events; what the first says of the input counts until the last does.
 
     For a client of the same wire the events go along as they are, the opening ones
     held back until there is something to say: until then another try is possible.
     """
 
     is_native: bool = False
-    tokens_in: int = 0
-    tokens_cached: int = 0
+    told: dict[str, Any] = field(default_factory=dict)  # of the usage, so far
     n_calls: int = 0
     finished: bool = False
     has_said: bool = False
@@ -268,7 +282,7 @@ class _Reader:
         found = delta or Delta()
         self.has_said = self.has_said or found.says or bool(found.finish_reason)
         if not self.has_said:
-            return None
+            return delta
         native, self.held = tuple(self.held), []
         return Delta(
             text=found.text,
@@ -282,7 +296,9 @@ class _Reader:
     def _read(self, event: dict[str, Any]) -> Delta | None:
         match event.get("type"):
             case "message_start":
-                self._started(mapping(mapping(event.get("message")).get("usage")))
+                self._note(mapping(mapping(event.get("message")).get("usage")))
+                # At once: a stream that breaks off tells no more of its input.
+                return Delta(usage=self._usage(None)) if self.told else None
             case "content_block_start":
                 return self._opening(mapping(event.get("content_block")))
             case "content_block_delta":
@@ -315,26 +331,34 @@ class _Reader:
                 return Delta(tool_calls=(call,))
         return Delta(text=text_of(delta.get("text")))
 
-    def _started(self, usage: dict[str, Any]) -> None:
-        self.tokens_cached = count_of(usage.get("cache_read_input_tokens"))
-        self.tokens_in = (
-            count_of(usage.get("input_tokens"))
-            + count_of(usage.get("cache_creation_input_tokens"))
-            + self.tokens_cached
-        )
-
     def _ending(self, event: dict[str, Any]) -> Delta:
         stop_reason = text_of(mapping(event.get("delta")).get("stop_reason"))
         finish_reason = _FINISH.get(stop_reason, "stop" if stop_reason else "")
         self.finished = self.finished or bool(finish_reason)
         usage = mapping(event.get("usage"))
-        if "output_tokens" not in usage:
+        self._note(usage)
+        tokens_out = usage.get("output_tokens")
+        if tokens_out is None:
             return Delta(finish_reason=finish_reason)
-        tokens_out = count_of(usage["output_tokens"])
         return Delta(
-            finish_reason=finish_reason,
-            usage=Usage(self.tokens_in, tokens_out, self.tokens_cached),
+            finish_reason=finish_reason, usage=self._usage(count_of(tokens_out))
         )
+
+    def _note(self, usage: dict[str, Any]) -> None:
+        """Keep what is told; the last event tells anew, or leaves out, what is known.
+
+        Some servers of the same wire know the input only then.
+        """
+        self.told |= {name: n for name, n in usage.items() if n is not None}
+
+    def _usage(self, tokens_out: int | None) -> Usage:
+        cached = count_of(self.told.get("cache_read_input_tokens"))
+        tokens_in = (
+            count_of(self.told.get("input_tokens"))
+            + count_of(self.told.get("cache_creation_input_tokens"))
+            + cached
+        )
+        return Usage(tokens_in, tokens_out, cached)
 
 
 def _error(kind: str) -> ProviderUnavailable:

@@ -83,7 +83,7 @@ class Usage:
     """Tokens as the provider counted them."""
 
     tokens_in: int
-    tokens_out: int
+    tokens_out: int | None  # None: not told (yet)
     tokens_cached: int = 0  # of tokens_in, read from the provider's cache
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiassist.lib.db import release_connections
-from aiassist.lib.egress import MIB, Caps, Destination, EgressError, open_destination
+from aiassist.lib.egress import MIB, Caps, Destination, EgressError
 from aiassist.lib.tokens import count_many, tokenizer
 from assistant.errors import ProviderMalformed, UnsupportedParameter
+from assistant.providers.base import Access
+from assistant.providers.given import opened
 from assistant.providers.wire import as_provider_error, caps, parse_object, refusal
 from workspaces.indexing.embedding import MAX_TOKENS, embed_passages
 from workspaces.vectors.base import EMBEDDING_DIM
@@ -21,6 +23,16 @@ MAX_ANSWER_BYTES = 64 * MIB  # 2,048 vectors of 3,072 floats in base64 have 34
 _AT_ONCE = 64  # texts; between two batches others get their turn
 
 Input = str | Sequence[int]  # a text, or the ids of its tokens in the model's words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedRequest:
+    """Some texts for one model."""
+
+    model: str  # the provider's own name for it
+    inputs: tuple[Input, ...]
+    dimensions: int | None = None  # None: as many as the model makes
+    access: Access | None = None  # None: as the settings name the provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +51,7 @@ class Embedder(Protocol):
     async def embedders(self) -> Sequence[str]:
         """Names of embedding models that it lists itself."""
 
-    async def embed(
-        self, model: str, inputs: Sequence[Input], dimensions: int | None
-    ) -> Embedded: ...
+    async def embed(self, request: EmbedRequest) -> Embedded: ...
 
 
 class LocalEmbedder:
@@ -55,10 +65,9 @@ class LocalEmbedder:
     async def embedders(self) -> Sequence[str]:
         return ()
 
-    async def embed(
-        self, model: str, inputs: Sequence[Input], dimensions: int | None
-    ) -> Embedded:
-        if dimensions not in (None, EMBEDDING_DIM):
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        inputs = request.inputs
+        if request.dimensions not in (None, EMBEDDING_DIM):
             raise unsupported(
                 "dimensions", f"This model's vectors have {EMBEDDING_DIM} dimensions."
             )
@@ -116,9 +125,7 @@ async def ask(destination: Destination, path: str, body: object) -> dict[str, An
         MAX_ANSWER_BYTES,
     )
     try:
-        async with open_destination(
-            destination, "POST", path, json=body, caps=wide
-        ) as answer:
+        async with opened(destination, "POST", path, json=body, caps=wide) as answer:
             if answer.status != 200:
                 raise refusal(destination.name, answer)
             return parse_object(await answer.read(MAX_ANSWER_BYTES))

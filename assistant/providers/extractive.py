@@ -6,9 +6,10 @@ answer.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 
-from aiassist.lib.tokens import count_tokens
+from aiassist.lib.tokens import count_tokens, truncate_to_tokens
 from assistant.passages import Passage
 from assistant.providers.base import Access, ChatRequest, Delta, Usage
 from assistant.providers.quoting import (
@@ -26,6 +27,7 @@ NO_MODEL = (
 )
 _QUOTED = 3  # passages shown with their lines; the others are listed
 _MAX_OUTLINE = 40
+_WORD = re.compile(r"\s*\S+\s*")
 
 
 class ExtractiveProvider:
@@ -47,12 +49,34 @@ class ExtractiveProvider:
         return ()
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
-        answer = answer_of(request)
+        whole = until_stop(answer_of(request), request.stop)
+        answer = within(whole, request.max_tokens)
         for line in answer.splitlines(keepends=True):
             yield Delta(text=line)
             await asyncio.sleep(0)  # lets the reader take each line as it comes
         prompt = sum(count_tokens(message.content) for message in request.messages)
-        yield Delta(finish_reason="stop", usage=Usage(prompt, count_tokens(answer)))
+        yield Delta(
+            finish_reason="stop" if answer == whole else "length",
+            usage=Usage(prompt, count_tokens(answer)),
+        )
+
+
+def until_stop(answer: str, stops: Sequence[str]) -> str:
+    """Return what stands before the first of `stops`."""
+    found = (answer.find(stop) for stop in stops)
+    return answer[: min((at for at in found if at >= 0), default=None)]
+
+
+def within(answer: str, max_tokens: int) -> str:
+    """Return as many whole words from the start as `max_tokens` hold."""
+    kept = truncate_to_tokens(answer, max_tokens)
+    room = max_tokens - count_tokens(kept)
+    for word in _WORD.finditer(answer, len(kept)):
+        room -= count_tokens(word[0])
+        if room < 0:
+            break
+        kept += word[0]
+    return kept
 
 
 def answer_of(request: ChatRequest) -> str:

@@ -24,7 +24,7 @@ from assistant.providers.base import (
 )
 from assistant.providers.embedding import (
     Embedded,
-    Input,
+    EmbedRequest,
     ask,
     checked,
     only_texts,
@@ -54,11 +54,13 @@ from assistant.providers.wire import (
     text_of,
 )
 
+MAX_BATCH = 100  # texts that it embeds at once
 _FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
 _MODES = {"none": "NONE", "required": "ANY"}
 # For Gemini 2.5, as Google's own OpenAI-compatible address translates efforts.
 # Source: https://ai.google.dev/gemini-api/docs/openai#thinking
 _BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
+_BUDGETS |= {"xhigh": 24576, "max": 24576}
 # Later Gemini models refuse a call of theirs that comes back without its signature;
 # this stands in for one that the client has lost.
 # Source: https://ai.google.dev/gemini-api/docs/thought-signatures
@@ -89,20 +91,21 @@ class GoogleProvider:
     async def embedders(self) -> Sequence[str]:
         return ()
 
-    async def embed(
-        self, model: str, inputs: Sequence[Input], dimensions: int | None
-    ) -> Embedded:
-        name = f"models/{model}"
-        config = {} if dimensions is None else {"outputDimensionality": dimensions}
-        requests = [
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        name, size = f"models/{request.model}", request.dimensions
+        config = {} if size is None else {"outputDimensionality": size}
+        wanted = [
             {"model": name, "content": {"parts": [{"text": text}]}, **config}
-            for text in only_texts(inputs, self.name)
+            for text in only_texts(request.inputs, self.name)
         ]
-        path = f"v1beta/models/{quote(model, safe='')}:batchEmbedContents"
-        answer = await ask(_destination(), path, {"requests": requests})
-        found = objects(answer.get("embeddings"))
-        vectors = [vector_of(item.get("values")) for item in found]
-        return Embedded(checked(vectors, len(inputs)), None)
+        path = f"v1beta/models/{quote(request.model, safe='')}:batchEmbedContents"
+        vectors: list[Sequence[float]] = []
+        for at in range(0, len(wanted), MAX_BATCH):
+            body = {"requests": wanted[at : at + MAX_BATCH]}
+            answer = await ask(_destination(request.access), path, body)
+            found = objects(answer.get("embeddings"))
+            vectors += (vector_of(item.get("values")) for item in found)
+        return Embedded(checked(vectors, len(wanted)), None)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         model = quote(request.model, safe="")
@@ -171,7 +174,7 @@ def _thinking(request: ChatRequest) -> dict[str, Any]:
         return {}
     if request.model.startswith("gemini-2"):
         return {"thinkingBudget": _BUDGETS[effort], "includeThoughts": effort != "none"}
-    level = "high" if effort in ("medium", "high") else "low"
+    level = "low" if effort in ("none", "minimal", "low") else "high"
     return {"thinkingLevel": level, "includeThoughts": True}
 
 
@@ -218,7 +221,8 @@ def _result(message: ChatMessage, names: dict[str, str]) -> dict[str, Any]:
     call_id = call_id_of(message)
     response = {
         "id": call_id,
-        "name": names.get(call_id) or text_of((message.wire or {}).get("name")),
+        # Without its call a result has no name, and Gemini takes none that is empty.
+        "name": names.get(call_id) or text_of((message.wire or {}).get("name")) or "tool",
         "response": {"result": message.content},
     }
     return {"functionResponse": response}

@@ -16,7 +16,7 @@ from assistant.errors import ProviderMalformed, ProviderUnavailable
 from assistant.providers.base import Access, ChatMessage, ChatRequest, Delta, Usage
 from assistant.providers.embedding import (
     Embedded,
-    Input,
+    EmbedRequest,
     ask,
     checked,
     only_texts,
@@ -61,21 +61,19 @@ class OllamaProvider:
     async def embedders(self) -> Sequence[str]:
         return await listing.embedding(_destination())
 
-    async def embed(
-        self, model: str, inputs: Sequence[Input], dimensions: int | None
-    ) -> Embedded:
+    async def embed(self, request: EmbedRequest) -> Embedded:
         body: dict[str, Any] = {
-            "model": model,
-            "input": only_texts(inputs, self.name),
+            "model": request.model,
+            "input": only_texts(request.inputs, self.name),
         }
-        if dimensions is not None:
-            body["dimensions"] = dimensions
-        answer = await ask(_destination(), "api/embed", body)
+        if request.dimensions is not None:
+            body["dimensions"] = request.dimensions
+        answer = await ask(_destination(request.access), "api/embed", body)
         given = answer.get("embeddings")
         vectors = list(map(vector_of, given)) if isinstance(given, list) else []
         told = "prompt_eval_count" in answer
         return Embedded(
-            checked(vectors, len(inputs)),
+            checked(vectors, len(request.inputs)),
             count_of(answer["prompt_eval_count"]) if told else None,
         )
 

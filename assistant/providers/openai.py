@@ -29,14 +29,14 @@ from assistant.providers.base import (
 )
 from assistant.providers.embedding import (
     Embedded,
-    Input,
+    EmbedRequest,
     ask,
     checked,
     vector_of,
 )
 from assistant.providers.given import GivenDestination
 from assistant.providers.listing import Listing, listed
-from assistant.providers.openai_wire import Opening, data_of, frames
+from assistant.providers.openai_wire import Relay, data_of
 from assistant.providers.wire import (
     MAX_STREAM_BYTES,
     as_provider_error,
@@ -47,6 +47,7 @@ from assistant.providers.wire import (
     objects,
     parse_object,
     post,
+    require_type,
     sse_data,
     text_of,
 )
@@ -83,68 +84,67 @@ class OpenAIProvider:
     async def embedders(self) -> Sequence[str]:
         return () if _is_openai(None) else await listing.embedding(_destination())
 
-    async def embed(
-        self, model: str, inputs: Sequence[Input], dimensions: int | None
-    ) -> Embedded:
+    async def embed(self, request: EmbedRequest) -> Embedded:
         body: dict[str, Any] = {
-            "model": model,
-            "input": list(inputs),
+            "model": request.model,
+            "input": list(request.inputs),
             # Half the bytes; a server that does not know it answers with numbers.
             "encoding_format": "base64",
         }
-        if dimensions is not None:
-            body["dimensions"] = dimensions
-        answer = await ask(_destination(), "embeddings", body)
+        if request.dimensions is not None:
+            body["dimensions"] = request.dimensions
+        answer = await ask(_destination(request.access), "embeddings", body)
         usage = mapping(answer.get("usage"))
         found = sorted(objects(answer.get("data")), key=_index)
         vectors = [vector_of(item.get("embedding")) for item in found]
         told = "prompt_tokens" in usage
         return Embedded(
-            checked(vectors, len(inputs)),
+            checked(vectors, len(request.inputs)),
             count_of(usage["prompt_tokens"]) if told else None,
         )
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         if request.raw:
-            try:
-                async with aclosing(self._continued(request)) as deltas:
-                    async for delta in deltas:
-                        yield delta
-                return
-            except (ProviderMisconfigured, ProviderRejected):
-                # Refused before a token: many compatible servers only chat.
-                pass
+            return self._continued_or_asked(request)
+        return self._asked(request)
+
+    async def _continued_or_asked(
+        self, request: ChatRequest
+    ) -> AsyncGenerator[Delta, None]:
+        """Have a text continued; where that is refused, many servers only chat."""
+        try:
+            async with aclosing(self._continued(request)) as deltas:
+                async for delta in deltas:
+                    yield delta
+        except (ProviderMisconfigured, ProviderRejected):  # before a token
+            async with aclosing(self._asked(request)) as deltas:
+                async for delta in deltas:
+                    yield delta
+
+    def _asked(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         if request.wire == "stream":
-            answering = self._relayed(request)
-        elif request.wire == "whole":
-            answering = self._whole(request)
-        else:
-            answering = self._read(
-                "chat/completions", body_of(request), delta_of, request.access
-            )
-        async with aclosing(answering) as deltas:
-            async for delta in deltas:
-                yield delta
+            return self._relayed(request)
+        if request.wire == "whole":
+            return self._whole(request)
+        body = body_of(request)
+        return self._read("chat/completions", body, delta_of, request.access)
 
     async def _relayed(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         """Pass the frames on as they are; read those that end the answer."""
-        finished, opening = False, Opening()
         destination, body = _destination(request.access), body_of(request)
+        relay = Relay(delta_of)
         async with post(destination, "chat/completions", body) as answer:
-            async with aclosing(frames(answer)) as found:
-                async for frame, is_special in found:
-                    if not is_special:
-                        if (shown := opening.feed(frame)) is not None:
-                            yield shown
-                        continue
-                    data = data_of(frame)
-                    if data.strip() == b"[DONE]":
-                        break
-                    if data.strip():
-                        delta = delta_of(parse_object(data))
-                        finished = finished or bool(delta.finish_reason)
+            require_type(answer, "text/event-stream")
+            async with aclosing(answer.chunks()) as chunks:
+                async for chunk in chunks:
+                    for delta in relay.feed(chunk):
                         yield delta
-        if not finished:
+                    if relay.is_over:
+                        break
+                else:
+                    for delta in relay.end():
+                        yield delta
+        if not relay.has_finished:
             raise ProviderMalformed(provider=self.name)
 
     async def _whole(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:

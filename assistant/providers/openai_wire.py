@@ -6,13 +6,12 @@ only be real members.
 """
 
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Callable
+from typing import Any
 
-from aiassist.lib.egress import Answer
 from assistant.errors import ProviderMalformed
 from assistant.providers.base import Delta
-from assistant.providers.wire import MAX_LINE_BYTES, require_type
+from assistant.providers.wire import MAX_LINE_BYTES, parse_object
 
 # A frame with one of these is decoded; `null` members are in every frame.
 _SPECIAL = re.compile(
@@ -25,62 +24,76 @@ _SAYS = re.compile(
 _FRAME_END = re.compile(rb"\r?\n\r?\n")
 
 
-async def frames(answer: Answer) -> AsyncGenerator[tuple[bytes, bool], None]:
-    """Yield whole frames: many undecoded ones at once, or one that must be decoded.
+class Relay:
+    """Cuts a stream into deltas; before the first word its frames are held back.
 
-    Raises ProviderMalformed for a frame that never ends.
+    `read` decodes a frame that ends the answer. Raises ProviderMalformed for a frame
+    that never ends, and for a long stream that never says anything.
     """
-    require_type(answer, "text/event-stream")
-    rest = b""
-    async with aclosing(answer.chunks()) as chunks:
-        async for chunk in chunks:
-            data = rest + chunk if rest else chunk
-            if data.endswith(b"\n\n"):
-                whole, rest = data, b""
-            else:
-                end = data.rfind(b"\n\n") + 2
-                if end < 2:
-                    end = _last_end(data)
-                whole, rest = data[:end], data[end:]
-                if len(rest) > MAX_LINE_BYTES:
-                    raise ProviderMalformed
-            if not whole:
-                continue
-            if not _SPECIAL.search(whole):
-                yield whole, False
-                continue
-            for frame in _FRAME_END.split(whole):
-                if frame.strip():
-                    yield frame + b"\n\n", bool(_SPECIAL.search(frame))
-    if rest.strip():  # some servers leave out the blank line after the last event
-        yield rest.rstrip() + b"\n\n", True
+
+    def __init__(self, read: Callable[[dict[str, Any]], Delta]) -> None:
+        self.is_over = self.has_finished = False  # [DONE] came; a reason to end came
+        self._read = read
+        self._rest = self._held = b""
+        self._has_said = False
+
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """Return what is whole now: many frames at once, unless one must be read."""
+        data = self._rest + chunk if self._rest else chunk
+        if data.endswith(b"\n\n"):
+            self._rest = b""
+        else:
+            end = data.rfind(b"\n\n") + 2
+            if end < 2:
+                end = _last_end(data)
+            data, self._rest = data[:end], data[end:]
+            if len(self._rest) > MAX_LINE_BYTES:
+                raise ProviderMalformed
+            if not data:
+                return []
+        return self._plain(data) if not _SPECIAL.search(data) else self._each(data)
+
+    def end(self) -> list[Delta]:
+        """Return the last one: some servers leave out the blank line after it."""
+        return self._special(self._rest) if self._rest.strip() else []
+
+    def _each(self, data: bytes) -> list[Delta]:
+        deltas = []
+        for frame in _FRAME_END.split(data):
+            if self.is_over:
+                break
+            if _SPECIAL.search(frame):
+                deltas += self._special(frame)
+            elif frame.strip():
+                deltas += self._plain(frame + b"\n\n")
+        return deltas
+
+    def _special(self, frame: bytes) -> list[Delta]:
+        data = data_of(frame).strip()
+        self.is_over = data == b"[DONE]"
+        if self.is_over or not data:
+            return []
+        delta = self._read(parse_object(data))
+        self.has_finished = self.has_finished or bool(delta.finish_reason)
+        return [delta]
+
+    def _plain(self, frames: bytes) -> list[Delta]:
+        if self._has_said:
+            return [Delta(wire=frames)]
+        self._held += frames
+        if len(self._held) > MAX_LINE_BYTES:
+            raise ProviderMalformed
+        if not _SAYS.search(self._held):
+            return []
+        self._has_said = True
+        held, self._held = self._held, b""
+        return [Delta(wire=held)]
 
 
 def _last_end(data: bytes) -> int:
     """Return where the last whole frame ends, for servers that write \\r\\n."""
     end = data.rfind(b"\r\n\r\n")
     return end + 4 if end >= 0 else 0
-
-
-class Opening:
-    """Holds back the frames before the first word."""
-
-    def __init__(self) -> None:
-        self._held = b""
-        self._has_said = False
-
-    def feed(self, frame: bytes) -> Delta | None:
-        """Return what may be shown; None while nothing is said."""
-        if self._has_said:
-            return Delta(wire=frame)
-        self._held += frame
-        if len(self._held) > MAX_LINE_BYTES:
-            raise ProviderMalformed
-        if not _SAYS.search(self._held):
-            return None
-        self._has_said = True
-        held, self._held = self._held, b""
-        return Delta(wire=held)
 
 
 def data_of(frame: bytes) -> bytes:

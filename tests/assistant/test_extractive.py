@@ -5,6 +5,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from aiassist.lib.tokens import count_tokens
 from assistant.providers.base import ChatRequest
 from assistant.providers.extractive import ExtractiveProvider, answer_of
 from assistant.providers.quoting import best_quote, definitions_in
@@ -161,7 +164,7 @@ async def test_it_streams_line_by_line_and_counts() -> None:
     request = ChatRequest(
         model="extractive",
         messages=(),
-        max_tokens=100,
+        max_tokens=900,
         question="retry delay",
         passages=(passage(),),
     )
@@ -172,4 +175,36 @@ async def test_it_streams_line_by_line_and_counts() -> None:
     assert len(deltas) > 5
     assert deltas[-1].finish_reason == "stop"
     assert deltas[-1].usage is not None
-    assert deltas[-1].usage.tokens_out > 20
+    assert (deltas[-1].usage.tokens_out or 0) > 20
+
+
+async def said(**changes: Any) -> tuple[str, str, int]:
+    """Return text, finish reason and tokens out."""
+    values: dict[str, Any] = {"model": "extractive", "messages": (), "max_tokens": 900}
+    request = ChatRequest(question="How?", passages=(passage(),), **(values | changes))
+    async with aclosing(ExtractiveProvider().stream(request)) as stream:
+        deltas = [delta async for delta in stream]
+    usage = deltas[-1].usage
+    assert usage is not None and usage.tokens_out is not None
+    text = "".join(delta.text for delta in deltas)
+    return text, deltas[-1].finish_reason, usage.tokens_out
+
+
+@pytest.mark.parametrize("max_tokens", [1, 7, 60])
+async def test_it_ends_at_the_tokens_that_are_allowed(max_tokens: int) -> None:
+    whole, reason, _ = await said()
+    assert reason == "stop"
+
+    text, reason, n_tokens = await said(max_tokens=max_tokens)
+
+    assert reason == "length"
+    assert text and whole.startswith(text)
+    assert count_tokens(text) == n_tokens <= max_tokens
+
+
+async def test_it_ends_before_a_stop_sequence() -> None:
+    whole, _, _ = await said()
+
+    text, reason, _ = await said(stop=("nowhere", "\n\n"))
+
+    assert (text, reason) == (whole.partition("\n\n")[0], "stop")

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from contextlib import closing
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,13 +12,22 @@ from django.db import OperationalError
 
 from assistant.gateway import fim
 from assistant.gateway import turn as turns
-from tests.assistant.asking import answer, data_of, record_after, text_of
+from tests.assistant.asking import (
+    answer,
+    data_of,
+    record_after,
+    streaming,
+    text_of,
+)
 from tests.assistant.code import passage
+from tests.assistant.conftest import CANARY_KEY
 from tests.fakes.providers import (
     CUT,
     HOLD,
     FakeProvider,
     Script,
+    anthropic_blocks,
+    named_sse,
     openai_stream,
     sse,
 )
@@ -83,6 +93,49 @@ def test_q3_what_a_broken_stream_has_told_of_its_input_is_billed(
     assert data_of(events, "error")["code"].startswith("provider_")
     assert (record.tokens_in, record.estimated, record.status) == (777, True, "error")
     assert record.tokens_out == 3
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+def test_q3_what_anthropic_told_at_the_start_is_billed_when_it_breaks_off(
+    path: str, asgi_server: str, pro: Person, provider: FakeProvider, settings: Any
+) -> None:
+    """Translated or native, and with what its cache gave."""
+    settings.ANTHROPIC_API_KEY = CANARY_KEY
+    usage = {"input_tokens": 700, "cache_read_input_tokens": 77}
+    whole = anthropic_blocks(
+        ({"type": "text", "text": ""}, {"type": "text_delta", "text": "Some words"}),
+        usage=usage,
+    )
+    provider.will(Script([*whole.steps[:3], CUT]))
+    body = {"model": "claude-sonnet-5-5", "messages": ASKED, "max_tokens": 50}
+
+    with streaming(asgi_server, pro, path, **body) as response:
+        assert "error" in response.read().decode()
+
+    record = record_after(pro)
+    assert (record.tokens_in, record.tokens_out) == (777, 2)
+    assert (record.estimated, record.status) == (True, "error")
+
+
+def test_q3_an_end_that_tells_the_input_anew_is_believed(
+    pro: Person, provider: FakeProvider, settings: Any
+) -> None:
+    """Servers of Anthropic's wire that know the input only at the end."""
+    settings.ANTHROPIC_API_KEY = CANARY_KEY
+    start = {"type": "message_start", "message": {"usage": {"input_tokens": 0}}}
+    delta = {"type": "text_delta", "text": "So."}
+    end = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "end_turn"},
+        "usage": {"input_tokens": 90, "output_tokens": 3},
+    }
+    piece = {"type": "content_block_delta", "index": 0, "delta": delta}
+    provider.will(Script([named_sse(start), named_sse(piece), named_sse(end)]))
+    body = {"model": "claude-sonnet-5-5", "messages": ASKED}
+
+    told = pro.api.post("/v1/chat/completions", body, format="json").json()["usage"]
+
+    assert (told["prompt_tokens"], told["completion_tokens"]) == (90, 3)
 
 
 def test_retrieved_code_before_a_cursor_keeps_within_its_lines() -> None:

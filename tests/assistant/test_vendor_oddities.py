@@ -8,6 +8,7 @@ import pytest
 from assistant.errors import ProviderMalformed, ProviderUnavailable
 from assistant.providers import EMBEDDERS
 from assistant.providers.base import ChatMessage
+from assistant.providers.embedding import EmbedRequest
 from assistant.providers.wire import MAX_LINE_BYTES
 from tests.assistant.code import passage
 from tests.assistant.test_translation import sent
@@ -217,7 +218,8 @@ async def test_ollama_is_told_how_long_vectors_shall_be(
     answer = json.dumps({"embeddings": [[0.5, 0.5]]}).encode()
     provider.at("api/embed", Script([answer], content_type="application/json"))
 
-    await EMBEDDERS["ollama"].embed("nomic-embed-text", ["x"], 2)
+    request = EmbedRequest(model="nomic-embed-text", inputs=("x",), dimensions=2)
+    await EMBEDDERS["ollama"].embed(request)
 
     assert provider.chats[-1].body["dimensions"] == 2
 
