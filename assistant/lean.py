@@ -24,13 +24,14 @@ from typing import Any
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from aiassist.api.problems import as_app_error, headers_of
+from aiassist.api.problems import CONTENT_TYPE, as_app_error, headers_of
 from aiassist.lib import jsons
 from aiassist.lib.db import keep
-from aiassist.lib.errors import AppError, QuotaExceeded, TooLarge, ValidationFailed
+from aiassist.lib.errors import AppError, QuotaExceeded, TooLarge, UnreadableBody
 from aiassist.lib.request_ids import accepted_or_new, current_request_id
 from aiassist.lib.security_headers import SECURITY_HEADERS
-from assistant.faces.base import Face, Wanted, Writer
+from assistant.api import answers
+from assistant.faces.base import HEAD_START_SECONDS, Face, Wanted, Writer
 from assistant.faces.chat import ChatFace
 from assistant.faces.completions import CompletionsFace, face_of
 from assistant.faces.messages import MessagesFace
@@ -39,16 +40,13 @@ from assistant.faces.responses import ResponsesFace
 from assistant.floods import Floods
 from assistant.gateway.open import give_back, open_admitted
 from assistant.gateway.outcome import Result
-from assistant.gateway.turn import Show, Turn
+from assistant.gateway.turn import Opening, Show, Turn
 from assistant.providers.base import Delta
 from billing.entry import aenter
 from billing.ledger import arelease
 
 logger = logging.getLogger(__name__)
 
-# A stream's status line leaves with the first token or after this long: until then
-# a failing provider can still be told by its status, which clients act upon.
-HEAD_START_SECONDS = 8.0
 # Counting the tokens of a longer body would hold the others up, so a thread does it.
 SHORT_BYTES = 16_384
 _STREAM_HEADERS = {
@@ -68,6 +66,14 @@ App = Callable[..., Awaitable[None]]  # (scope, receive, send)
 class _Address:
     face: Face
     feature: str = "basic_chat"
+    # A vendor's stream waits for its first token, as its clients act upon the status
+    # of a failing provider. Ours opens at once, so that citations are there before.
+    opens_at_once: bool = False
+    error_type: str = "application/json"
+
+
+def _own(face: answers.AnswerFace) -> _Address:
+    return _Address(face, face.feature, True, CONTENT_TYPE)
 
 
 _FACES = {
@@ -75,6 +81,10 @@ _FACES = {
     "/v1/completions": _Address(CompletionsFace(), "inline_completion"),
     "/v1/messages": _Address(MessagesFace()),
     "/v1/responses": _Address(ResponsesFace()),
+    "/api/v1/assistant/chat": _own(answers.CHAT),
+    "/api/v1/assistant/explain": _own(answers.EXPLAIN),
+    "/api/v1/assistant/generate": _own(answers.GENERATE),
+    "/api/v1/assistant/complete": _own(answers.COMPLETE),
 }
 
 
@@ -194,7 +204,7 @@ class _Call:
         headers = headers_of(error)
         if status == 401:
             headers.setdefault("WWW-Authenticate", 'Bearer realm="aiassist"')
-        await self._json(status, face.error(error), headers)
+        await self._json(status, face.error(error), headers, self._address.error_type)
 
     def _face_of(self, body: object) -> Face:
         if isinstance(self._address.face, CompletionsFace):
@@ -249,7 +259,8 @@ class _Call:
                     {"type": "http.response.body", "body": piece, "more_body": True}
                 )
 
-        result = await _ran(turn, show)
+        opening = self._open_stream if self._address.opens_at_once else None
+        result = await _ran(turn, show, opening)
         if result is None:
             return
         if not self.has_begun:
@@ -286,10 +297,14 @@ class _Call:
         await self._json(200, face.whole(turn, deltas, wanted), headers)
 
     async def _json(
-        self, status: int, body: Mapping[str, Any], headers: Mapping[str, str]
+        self,
+        status: int,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str],
+        media_type: str = "application/json",
     ) -> None:
         raw = jsons.dumps(body)
-        own = {"Content-Type": "application/json", "Content-Length": str(len(raw))}
+        own = {"Content-Type": media_type, "Content-Length": str(len(raw))}
         await self._begin(status, {**headers, **own})
         await self._send({"type": "http.response.body", "body": raw})
 
@@ -309,9 +324,9 @@ class _Call:
         )
 
 
-async def _ran(turn: Turn, show: Show) -> Result | None:
+async def _ran(turn: Turn, show: Show, opening: Opening = None) -> Result | None:
     """Run the turn; None: nobody hears how it ended. Raises the error that ended it."""
-    await turn.run(show)
+    await turn.run(show, opening)
     result = turn.result
     if result is None or result.is_unheard:
         return None
@@ -336,7 +351,7 @@ def parsed(raw: bytes) -> Any:
         if b"\\u" in raw:
             json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise ValidationFailed("The body is not valid JSON.") from None
+        raise UnreadableBody from None
     return body
 
 

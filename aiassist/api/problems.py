@@ -22,6 +22,7 @@ from aiassist.lib.errors import (
     NotFound,
     PermissionDenied,
     ServiceUnavailable,
+    UnreadableBody,
     ValidationFailed,
 )
 
@@ -46,10 +47,6 @@ _DRF = {
     drf.NotAcceptable: (
         "not_acceptable",
         "This address answers JSON; send 'Accept: application/json'.",
-    ),
-    drf.ParseError: (
-        "unreadable_body",
-        "The body could not be read; check that it is valid and complete.",
     ),
 }
 
@@ -93,6 +90,8 @@ def as_app_error(error: Exception) -> AppError | None:
             return ServiceUnavailable(
                 "The database is away. Nothing was lost; try again in a moment."
             )
+        case drf.ParseError():
+            return UnreadableBody()
         case drf.ValidationError():
             return ValidationFailed(errors=list(field_errors(error.get_full_details())))
     return None

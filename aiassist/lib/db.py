@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from asgiref.sync import AsyncToSync, sync_to_async
+from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
 from django.db import connections
 
 P = ParamSpec("P")
@@ -27,7 +27,11 @@ def release_connections() -> None:
 
 
 async def in_db(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run blocking database work in a thread and release its connection."""
+    """Run blocking database work in a thread and release its connection.
+
+    Each of Django's requests has a thread of its own. Where there is no such request,
+    all would share a single one, so there the process's threads do it.
+    """
 
     def run() -> R:
         try:
@@ -35,7 +39,17 @@ async def in_db(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         finally:
             release_connections()
 
-    return await sync_to_async(run, thread_sensitive=True)()
+    if _has_own_thread():
+        return await sync_to_async(run, thread_sensitive=True)()
+    return await sync_to_async(run, thread_sensitive=False, executor=_threads)()
+
+
+def _has_own_thread() -> bool:
+    return bool(
+        SyncToAsync.thread_sensitive_context.get(None)
+        or getattr(AsyncToSync.executors, "current", None)
+        or lends_its_thread(asyncio.get_running_loop())
+    )
 
 
 def lends_its_thread(loop: asyncio.AbstractEventLoop) -> bool:

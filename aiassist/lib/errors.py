@@ -33,6 +33,11 @@ class ValidationFailed(AppError):
     message = "Some fields are not valid. Correct them and send the request again."
 
 
+class UnreadableBody(AppError):
+    code, status = "unreadable_body", 400
+    message = "The body could not be read; check that it is valid and complete."
+
+
 class NotAuthenticated(AppError):
     code, status = "not_authenticated", 401
     message = "Send an API key in 'Authorization: Bearer' or 'X-API-Key', or sign in."

@@ -12,22 +12,17 @@ from rest_framework.response import Response
 from aiassist.api.problems import as_app_error, headers_of
 from aiassist.lib.errors import (
     AppError,
-    InvalidCredential,
     NotAuthenticated,
+    PermissionDenied,
     TooLarge,
-    ValidationFailed,
 )
 from assistant.api.base import AsyncView
 from assistant.api.streams import stream_response
-from assistant.faces.base import Face, Wanted, written
+from assistant.faces.base import HEAD_START_SECONDS, Face, Wanted, written
 from assistant.faces.openai_errors import OpenAIErrors
 from assistant.faces.reading import body_of
 from assistant.gateway.open import open_turn
 from assistant.gateway.turn import ReadTurn, Turn
-
-# A stream's status line leaves with the first token or after this long: until then
-# a failing provider can still be told by its status, which clients act upon.
-HEAD_START_SECONDS = 8.0
 
 
 class ErrorShape(OpenAIErrors):
@@ -58,6 +53,9 @@ class FaceView(WireView):
     """Runs one turn: the face reads the body and writes the answer."""
 
     face: ClassVar[Face]
+    # A stream's status line leaves with the first token or after this long: until then
+    # a failing provider can still be told by its status, which clients act upon.
+    head_start_seconds: ClassVar[float] = HEAD_START_SECONDS
 
     @property
     def errors(self) -> Any:
@@ -73,7 +71,8 @@ class FaceView(WireView):
         turn = await open_turn(wanted.ask(**self.call()))
         if not wanted.stream:
             return await self._at_once(turn, wanted, face)
-        await turn.head_start(HEAD_START_SECONDS)
+        if self.head_start_seconds:
+            await turn.head_start(self.head_start_seconds)
 
         def render(turn: ReadTurn) -> AsyncGenerator[bytes, None]:
             return written(turn, face.writer(turn, wanted))
@@ -97,10 +96,8 @@ def _from_drf(error: Exception) -> AppError | None:
     match error:
         case drf.NotAuthenticated():
             return NotAuthenticated()
-        case drf.AuthenticationFailed():
-            return InvalidCredential()
-        case drf.ParseError():
-            return ValidationFailed("The body is not valid JSON.")
+        case drf.PermissionDenied():  # a session's POST without its CSRF token
+            return PermissionDenied()
         case drf.MethodNotAllowed():
             return MethodNotAllowed()
         case drf.UnsupportedMediaType():

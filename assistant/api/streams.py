@@ -1,14 +1,10 @@
-"""An answer as our own server-sent events, or at once as JSON."""
+"""A turn as the body of an answer of Django's."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
 
 from django.http import StreamingHttpResponse
 
-from aiassist.api.problems import problem_body, public_details
-from aiassist.lib.errors import AppError
-from aiassist.lib.sse import HEARTBEAT, event
-from assistant.gateway.turn import ReadTurn, Turn
+from assistant.gateway.turn import ReadTurn
 
 Render = Callable[[ReadTurn], AsyncGenerator[bytes, None]]
 
@@ -48,65 +44,3 @@ def stream_response(turn: ReadTurn, render: Render) -> StreamingHttpResponse:
         turn.result is not None and not turn.result.charged
     )
     return response
-
-
-async def events(turn: ReadTurn) -> AsyncGenerator[bytes, None]:
-    """Yield `context`, `delta` …, `usage`, then `done` or `error`."""
-    async with aclosing(turn.batches()) as batches:
-        yield event("context", context_body(turn))
-        async for batch in batches:
-            if batch is None:
-                yield HEARTBEAT
-            else:
-                yield b"".join(
-                    event("delta", {"text": delta.text})
-                    for delta in batch
-                    if delta.text
-                )
-        result = turn.result
-        if result is None:  # cancelled while it was being settled
-            return
-        if result.charged:
-            yield event("usage", result.usage())
-        if result.error is not None:
-            yield event("error", error_body(result.error, turn.plan.ask.request_id))
-        else:
-            yield event("done", done_body(turn))
-
-
-def context_body(turn: Turn) -> dict[str, object]:
-    """Return the citations that the answer may use.
-
-    `workspace_status` tells a client why there may be none.
-    """
-    workspace = turn.plan.workspace
-    return {
-        "citations": [p.citation() for p in turn.ready.assembled.passages],
-        "conversation_id": _conversation_id(turn),
-        "workspace_status": workspace.status if workspace else None,
-    }
-
-
-def done_body(turn: Turn) -> dict[str, object]:
-    assert turn.result is not None
-    return {
-        "conversation_id": _conversation_id(turn),
-        "message_id": turn.result.message_id,
-        "finish_reason": turn.result.finish_reason,
-    }
-
-
-def error_body(error: AppError, request_id: str) -> dict[str, object]:
-    """Return the problem that a status line would have carried."""
-    return problem_body(
-        status=error.status,
-        code=error.code,
-        detail=error.sentence,
-        request_id=request_id,
-        extra=public_details(error),
-    )
-
-
-def _conversation_id(turn: Turn) -> str | None:
-    conversation = turn.ready.conversation
-    return conversation.pk if conversation else None

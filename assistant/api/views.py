@@ -1,7 +1,7 @@
 """The assistant under /api/v1/assistant/."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -17,12 +17,14 @@ from rest_framework.views import APIView
 
 from accounts.principals import Principal
 from aiassist.api.pagination import NewestFirst
+from aiassist.api.problems import problem_response
 from aiassist.api.throttles import UnmeteredThrottle
 from aiassist.lib.db import in_db
-from assistant.api.base import AsyncView, collected
+from assistant.api import answers
+from assistant.api.base import AsyncView
+from assistant.api.faces import FaceView
 from assistant.api.serializers import (
     AIModelsOutput,
-    AnswerInput,
     AnswerOutput,
     ChatInput,
     CompleteInput,
@@ -34,17 +36,10 @@ from assistant.api.serializers import (
     QueryInput,
     QueryOutput,
 )
-from assistant.api.streams import context_body, done_body, events, stream_response
 from assistant.catalogue import Offer, offers_for
 from assistant.conversations import delete_conversation, get_conversation
-from assistant.gateway import prompts
 from assistant.gateway.context import context_size
-from assistant.gateway.fim import Cursor
-from assistant.gateway.open import open_turn
-from assistant.gateway.plan import Ask, Options, naming
-from assistant.gateway.turn import Turn
 from assistant.models import Conversation
-from assistant.providers.base import ChatMessage
 from billing.api.mixins import MeteredMixin
 from billing.ledger import Settlement
 from billing.models import Tier
@@ -96,58 +91,17 @@ def _answer_schema(
     )
 
 
-class AnswerView(AsyncView):
-    """One request, one answer; a subclass says what is asked."""
+class AnswerView(FaceView):
+    """One request, one answer; its errors are problems, its streams open at once."""
 
-    feature: ClassVar[str]
-    input_class: ClassVar[type[AnswerInput]]
+    head_start_seconds = 0.0
 
-    def prompt_of(self, data: dict[str, Any]) -> prompts.Prompt:
-        raise AssertionError("A subclass says what is asked.")
-
-    def extra_of(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Return what else the Ask says."""
-        return {}
-
-    async def answer(self, request: Request) -> Response | StreamingHttpResponse:
-        form = self.input_class(data=request.data)
-        form.is_valid(raise_exception=True)
-        data = form.validated_data
-        ask = Ask(
-            **self.call(),
-            feature=self.feature,
-            prompt=self.prompt_of(data),
-            **naming(data.get("workspace_ids", ()), data.get("workspace_id", "")),
-            model=data.get("model", ""),
-            may_fall_back=data.get("fallback"),
-            options=Options(
-                max_tokens=data.get("max_tokens"), temperature=data.get("temperature")
-            ),
-            **self.extra_of(data),
-        )
-        if data["stream"]:
-            return stream_response(await open_turn(ask), events)
-        return _json_answer(*await collected(ask))
+    def get_exception_handler(self) -> Any:
+        return problem_response
 
 
 class ChatView(AnswerView):
-    feature = "basic_chat"
-    input_class = ChatInput
-
-    def prompt_of(self, data: dict[str, Any]) -> prompts.Prompt:
-        if "message" in data:
-            return prompts.chat(data["message"])
-        *history, last = (
-            ChatMessage(message["role"], message["content"])
-            for message in data["messages"]
-        )
-        return prompts.chat(last.content, history)
-
-    def extra_of(self, data: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "conversation_id": data.get("conversation_id", ""),
-            "keeps": "message" in data,
-        }
+    face = answers.CHAT
 
     @_answer_schema(
         "Chat about your code",
@@ -159,11 +113,7 @@ class ChatView(AnswerView):
 
 
 class ExplainView(AnswerView):
-    feature = "code_explanation"
-    input_class = ExplainInput
-
-    def prompt_of(self, data: dict[str, Any]) -> prompts.Prompt:
-        return prompts.explain(data["code"], data["language"], data["question"])
+    face = answers.EXPLAIN
 
     @_answer_schema(
         "Explain code",
@@ -175,11 +125,7 @@ class ExplainView(AnswerView):
 
 
 class GenerateView(AnswerView):
-    feature = "code_generation"
-    input_class = GenerateInput
-
-    def prompt_of(self, data: dict[str, Any]) -> prompts.Prompt:
-        return prompts.generate(data["instruction"], data["language"], data["context"])
+    face = answers.GENERATE
 
     @_answer_schema(
         "Generate code",
@@ -191,12 +137,7 @@ class GenerateView(AnswerView):
 
 
 class CompleteView(AnswerView):
-    feature = "inline_completion"
-    input_class = CompleteInput
-
-    def prompt_of(self, data: dict[str, Any]) -> prompts.Prompt:
-        cursor = Cursor(data["prefix"], data["suffix"], data["language"], data["path"])
-        return prompts.complete(cursor)
+    face = answers.COMPLETE
 
     @_answer_schema(
         "Complete code at the cursor",
@@ -331,19 +272,6 @@ class ConversationView(APIView):
     def delete(self, request: Request, conversation_id: str) -> Response:
         delete_conversation(self._conversation(request, conversation_id))
         return Response(status=204)
-
-
-def _json_answer(turn: Turn, text: str) -> Response:
-    assert turn.result is not None
-    body: dict[str, Any] = {
-        "text": text,
-        "citations": context_body(turn)["citations"],
-        "usage": turn.result.usage(),
-        **done_body(turn),
-    }
-    return Response(
-        body, headers=turn.admission.limits.headers() | turn.route.headers()
-    )
 
 
 def _model_row(offer: Offer, tier: Tier) -> dict[str, Any]:

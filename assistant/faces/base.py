@@ -17,6 +17,9 @@ from assistant.gateway.turn import ReadTurn, Turn
 from assistant.providers.base import ChatMessage, Delta
 from assistant.providers.parts import Image, parts_of
 
+# How long a stream may wait for its first token before its status line leaves.
+HEAD_START_SECONDS = 8.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -27,6 +30,9 @@ class Wanted:
     stream: bool = False
     feature: str = "basic_chat"
     workspace_id: str = ""
+    workspace_ids: tuple[str, ...] = ()  # several, in the place of one
+    conversation_id: str = ""
+    keeps: bool = False  # as a conversation
     may_fall_back: bool | None = None
     options: Options = Options()
     style: Any = None  # what the face itself must remember to write the answer
@@ -39,6 +45,9 @@ class Wanted:
             feature=self.feature,
             prompt=self.prompt,
             workspace_id=self.workspace_id,
+            workspace_ids=self.workspace_ids,
+            conversation_id=self.conversation_id,
+            keeps=self.keeps,
             model=self.model,
             may_fall_back=self.may_fall_back,
             has_images=bool(images),

@@ -11,8 +11,8 @@ from django.db.backends.utils import CursorWrapper
 from aiassist.lib import shared_breaker
 from assistant.floods import FAILURES_PER_MINUTE, Floods
 from billing.outbox import outbox
-from tests.assistant.asking import open_holds, record_after, records_of
-from tests.fakes.providers import FakeProvider, openai_stream
+from tests.assistant.asking import events_of, open_holds, record_after, records_of
+from tests.fakes.providers import CUT, FakeProvider, Script, openai_stream
 from tests.support.people import Person
 from tests.support.ports import wait_for
 
@@ -20,7 +20,11 @@ HI = [{"role": "user", "content": "Hi"}]
 LONG = [{"role": "user", "content": "x " * 2**15}]
 CHAT = {"model": "gpt-6-sol", "messages": HI}
 MESSAGE = {**CHAT, "max_tokens": 9}
-VARYING = {"id", "created", "created_at", "request_id", "usage"}
+VARYING = {"id", "created", "created_at", "request_id", "usage"} | {
+    *("message_id", "conversation_id"),
+}
+OWN = "/api/v1/assistant"
+CODE = {"code": "x = 1", "language": "python"}
 
 
 def send(site: str, path: str, body: Any, **headers: str) -> httpx2.Response:
@@ -63,6 +67,18 @@ def steady(body: Any) -> Any:
         ("/v1/messages", "{not json"),
         ("/v1/responses", {"model": "gpt-6-sol", "input": "Hi"}),
         ("/v1/responses", {"model": "gpt-6-sol", "input": []}),
+        (f"{OWN}/chat", {"message": "Hi"}),
+        (f"{OWN}/chat", {"messages": HI, "model": "gpt-6-sol"}),
+        (f"{OWN}/chat", {"message": "Hi", "messages": HI}),
+        (f"{OWN}/chat", {"message": "Hi", "conversation_id": "conv_nobodys"}),
+        (f"{OWN}/chat", {"message": "Hi", "workspace_id": "workspace_nobodys"}),
+        (f"{OWN}/chat", {"message": "Hi", "model": "nope"}),
+        (f"{OWN}/chat", "{not json"),
+        (f"{OWN}/chat", "[]"),
+        (f"{OWN}/explain", CODE),
+        (f"{OWN}/explain", CODE | {"language": "no language"}),
+        (f"{OWN}/generate", {"instruction": "Sort it", "language": "python"}),
+        (f"{OWN}/complete", {"prefix": "x = ", "language": "python"}),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -84,7 +100,39 @@ def test_both_doors_answer_alike(
     assert len(records_of(pro)) == (2 if lean.status_code == 200 else 0)
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (f"{OWN}/chat", {"message": "Hi"}),
+        (f"{OWN}/chat", {"messages": HI}),
+        (f"{OWN}/complete", {"prefix": "x = ", "language": "python"}),
+    ],
+    ids=["kept", "not kept", "complete"],
+)
+@pytest.mark.parametrize("breaks", [False, True], ids=["whole", "broken"])
+def test_both_doors_stream_the_assistants_events_alike(
+    path: str,
+    body: Any,
+    breaks: bool,
+    asgi_server: str,
+    pro: Person,
+    openai: FakeProvider,
+) -> None:
+    whole = openai_stream("Hello", " you")
+    openai.will(Script([*whole.steps[:2], CUT]) if breaks else whole)
+
+    answers = both(asgi_server, path, body | {"stream": True}, **{"x-api-key": pro.key})
+
+    lean, django = ([(e.name, steady(e.data)) for e in events_of(a)] for a in answers)
+    assert lean == django
+    assert (lean[0][0], lean[-1][0]) == ("context", "error" if breaks else "done")
+    assert {a.headers["content-type"] for a in answers} == {EVENTS}
+
+
+EVENTS = "text/event-stream; charset=utf-8"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", f"{OWN}/chat"])
 @pytest.mark.parametrize(
     "credential",
     [
