@@ -19,10 +19,12 @@ from tests.clients.model import ScriptedModel
 from tests.clients.outside import Outside
 from tests.clients.packages import NODE, Installed, NotInstalled
 from tests.clients.sdks import SDKS
-from tests.clients.site import Site
+from tests.clients.site import PROVIDERS, Site
 from tests.clients.trial import TRIALS, Bench, Client, Passed
 
 CLIENTS: tuple[Client, ...] = (*SDKS, *AGENTS)
+# Those of the clients that are tried with each provider; the others with OpenAI alone.
+WITH_EACH = frozenset({"python", "anthropic", "codex", "claude-code"})
 
 
 @dataclass
@@ -30,6 +32,7 @@ class Row:
     """One client's line of the table."""
 
     client: Client
+    provider: str
     installed: Installed | None = None
     passed: dict[str, Passed] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -43,6 +46,7 @@ class Row:
         sizes = [passed.n_prompt_tokens for passed in self.passed.values()]
         return [
             self.client.name,
+            self.provider,
             self.installed.version if self.installed else "not installed",
             *(self.cell(name) for name in TRIALS),
             f"{max(sizes):,}" if sizes else "",
@@ -62,29 +66,43 @@ class Row:
 def main() -> int:
     """Return the exit code: 0 when every client did all that it should."""
     options = _options()
-    chosen = [c for c in CLIENTS if not options.only or c.page in options.only]
+    rows = [
+        Row(client, provider)
+        for provider in options.provider or PROVIDERS
+        for client in CLIENTS
+        if client.page in (options.only or (client.page,))
+        and (provider == "openai" or client.page in WITH_EACH)
+    ]
     with ExitStack() as stack:
         folder = Path(options.keep or stack.enter_context(_temporary()))
-        folder.mkdir(parents=True, exist_ok=True)
-        model = ScriptedModel(folder / "prompts").start()
-        stack.callback(model.stop)
         outside = Outside().start()
         stack.callback(outside.stop)
-        rows = [Row(client) for client in chosen]
         node = _install(rows)
-        site = stack.enter_context(Site(folder, model.url))
-        site.add_workspace(site.new_key())
         path = ":".join((*node, os.environ["PATH"]))
-        bench = Bench(folder / "clients", model, path, outside.env(), options.seconds)
-        for row in rows:
-            _try(bench, site, outside, row)
+        for provider in PROVIDERS:
+            if mine := [row for row in rows if row.provider == provider]:
+                _try_all(folder / provider, path, outside, mine, options.seconds)
     _say(_table(rows))
     for row in rows:
         for name, why in row.failed.items():
-            _say(f"\n{row.client.name}, {name}: {why}")
+            _say(f"\n{row.client.name} by {row.provider}, {name}: {why}")
     n_failed = sum(not row.is_well for row in rows)
     _say(f"\n{len(rows) - n_failed} passed, {n_failed} failed")
     return 1 if n_failed else 0
+
+
+def _try_all(
+    folder: Path, path: str, outside: Outside, rows: Sequence[Row], seconds: float
+) -> None:
+    """Let all of one provider's rows try, one after the other."""
+    with ExitStack() as stack:
+        model = ScriptedModel(folder / "prompts").start()
+        stack.callback(model.stop)
+        site = stack.enter_context(Site(folder / "site", rows[0].provider, model.url))
+        site.add_workspace(site.new_key())
+        bench = Bench(folder / "clients", model, path, outside.env(), seconds)
+        for row in rows:
+            _try(bench, site, outside, row)
 
 
 def _install(rows: Sequence[Row]) -> list[str]:
@@ -123,7 +141,8 @@ def _try(bench: Bench, site: Site, outside: Outside, row: Row) -> None:
             )
         except Failed as failure:
             row.failed[each.name] = str(failure)
-        _say(f"{row.client.name}, {each.name}: {row.cell(each.name)}")
+        done = row.cell(each.name)
+        _say(f"{row.client.name} by {row.provider}, {each.name}: {done}")
     row.asked_outside = list(outside.asked)
 
 
@@ -132,7 +151,8 @@ def _temporary() -> "tempfile.TemporaryDirectory[str]":
 
 
 def _table(rows: Sequence[Row]) -> str:
-    head = ["client", "version", *TRIALS, "prompt tokens", "asked outside for"]
+    head = ["client", "provider", "version", *TRIALS, "prompt tokens"]
+    head.append("asked outside for")
     lines = [head, *(row.cells() for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join(
@@ -146,6 +166,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make test-clients", description=__doc__)
     pages = sorted({client.page for client in CLIENTS})
     parser.add_argument("only", nargs="*", help=f"some of them: {', '.join(pages)}")
+    parser.add_argument(
+        "--provider",
+        action="append",
+        choices=PROVIDERS,
+        help="whose wire the model speaks (default: both)",
+    )
     parser.add_argument(
         "--seconds", type=float, default=120, help="for each trial (default: 120)"
     )

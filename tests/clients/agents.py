@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.clients.home import NOTE, Home
-from tests.clients.model import Call, Offered, Pick
+from tests.clients.model import Pick
 from tests.clients.packages import Installed, Npm, PyPI
 from tests.clients.site import Block
 from tests.clients.trial import Ask, Client, SetUp, Trial, follow
+from tests.clients.wires import Call, Offered
 
 PATH = object()  # as a tool's argument: the note's whole path
 SEARCH_CODE = "mcp__aiassist__search_code"

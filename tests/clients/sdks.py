@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.clients.home import NOTE, Home
-from tests.clients.model import Offered
 from tests.clients.packages import Installed, Npm, PyPI
 from tests.clients.site import Block
 from tests.clients.trial import Ask, Client, Trial
+from tests.clients.wires import Offered
 
 SCRIPTS = Path(__file__).parent / "scripts"
 # What `llm` is given as a tool.

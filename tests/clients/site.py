@@ -27,10 +27,24 @@ class Block:
     text: str
 
 
-class Site:
-    """One aiassist on a port and a folder of its own, whose provider is `provider`."""
+# How each provider is set up; `{url}` is the scripted model's.
+PROVIDERS = {
+    "openai": {
+        "OPENAI_API_KEY": "sk-of-the-operator",
+        "OPENAI_BASE_URL": "{url}/v1",
+    },
+    "anthropic": {
+        "ANTHROPIC_API_KEY": "sk-of-the-operator",
+        "ANTHROPIC_BASE_URL": "{url}",
+    },
+}
 
-    def __init__(self, home: Path, provider: str) -> None:
+
+class Site:
+    """One aiassist on a port and a folder of its own, with one provider at `url`."""
+
+    def __init__(self, home: Path, provider: str, url: str) -> None:
+        home.mkdir(parents=True)
         self._password = secrets.token_urlsafe(16)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -40,9 +54,8 @@ class Site:
             "PORT": str(self.port),
             "DATA_DIR": str(home / "data"),
             "DJANGO_SETTINGS_MODULE": "aiassist.settings.embedded",
-            "OPENAI_API_KEY": "sk-of-the-operator",
-            "OPENAI_BASE_URL": f"{provider}/v1",
             "OLLAMA_URL": "http://127.0.0.1:9",
+            **{k: v.format(url=url) for k, v in PROVIDERS[provider].items()},
         }
         self.process = Process(
             python("-m", "aiassist.run"), log=home / "aiassist.log", env=self._env
