@@ -1,6 +1,5 @@
-"""Data export: every classified field, and what apps add, as one JSON document."""
+"""Data export: every classified field and a person's part of the audit log, as JSON."""
 
-import logging
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +11,9 @@ from accounts.models import DataExport, User
 from aiassist.lib.clock import now, rfc3339
 from aiassist.lib.privacy import export_rows
 from aiassist.lib.queue import enqueue
-from aiassist.lib.registry import exporters
-
-logger = logging.getLogger(__name__)
 
 KEPT_FOR = timedelta(days=7)
+GIVEN_UP_AFTER = timedelta(hours=1)  # what has not been built by then never will be
 
 
 @transaction.atomic
@@ -37,14 +34,20 @@ def latest_export(user: User) -> DataExport | None:
 
 
 def build(export_id: str) -> None:
-    """Fill a queued export; a second run changes nothing."""
+    """Fill a queued export, the user's only one from then on.
+
+    A second run changes nothing.
+    """
     export = DataExport.objects.filter(pk=export_id, state="queued").first()
     if export is None:
         return
     export.pack(collect(export.user))
-    export.state = DataExport.State.READY
-    export.finished_at = now()
-    export.save()
+    # The user, and the export with them, may be gone by now.
+    DataExport.objects.filter(pk=export_id).update(
+        state=DataExport.State.READY, finished_at=now(), body=export.body
+    )
+    older = DataExport.objects.for_user(export.user)
+    older.filter(created_at__lt=export.created_at).delete()
 
 
 def collect(user: User) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def collect(user: User) -> dict[str, Any]:
         "format": "aiassist-export/1",
         "exported_at": rfc3339(now()),
         "tables": dict(export_rows(user.pk)),
-        **{name: export(user) for name, export in exporters.items()},
+        "audit_log": list(audit.told_to(user)),
     }
 
 
@@ -63,8 +66,16 @@ def forget_old() -> int:
 
 
 def sweep() -> int:
-    """Ask again for exports whose message was lost; returns how many."""
-    waiting = DataExport.objects.filter(state="queued").values_list("pk", flat=True)
+    """Ask again for exports whose message was lost; returns how many.
+
+    One that fails each time is given up, so that another can be asked for.
+    """
+    queued = DataExport.objects.filter(state=DataExport.State.QUEUED)
+    moment = now()
+    queued.filter(created_at__lt=moment - GIVEN_UP_AFTER).update(
+        state=DataExport.State.FAILED, finished_at=moment
+    )
+    waiting = queued.values_list("pk", flat=True)
     for export_id in waiting:
         enqueue("accounts.export", export_id=export_id)
     return len(waiting)

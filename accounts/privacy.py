@@ -82,15 +82,12 @@ classify(
 classify(
     "accounts.AuditEvent",
     owner="subject_id",
-    export=(
-        "id",
-        "created_at",
-        "action",
-        "actor_id",
-        "subject_id",
-        "ip",
-        "request_id",
-        "details",
+    withheld=dict.fromkeys(
+        (
+            *("id", "created_at", "action", "actor_id", "subject_id", "ip"),
+            *("request_id", "details"),
+        ),
+        "shared",
     ),
     retention="As long as the service runs: it shows who did what.",
     erase="anonymise",

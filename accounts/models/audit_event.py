@@ -1,8 +1,9 @@
 """The audit log: who did what to whom, when and from where. Append-only."""
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from django.db import models
+from django.db.models import Q
 
 from aiassist.lib.clock import now
 from aiassist.lib.ids import new_id
@@ -17,6 +18,10 @@ def new_event_id() -> str:
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def about(self, user_id: str) -> Self:
+        """What this person did, and what was done to them."""
+        return self.filter(Q(actor_id=user_id) | Q(subject_id=user_id))
+
     def forget_addresses_of(self, user_id: str) -> int:
         """Forget from where an erased person acted; what they did stays."""
         theirs = self.filter(actor_id=user_id)

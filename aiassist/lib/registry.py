@@ -25,7 +25,5 @@ health_checks = Registry()
 # name -> function(user) -> int; removes the app's data of a user outside the
 # database rows that cascade (vectors, files), returns how many things went
 erasers = Registry()
-# name -> function(user) -> object; the app's part of a data export, JSON-ready
-exporters = Registry()
 # name -> function(user, tier, n) -> None; raises LimitRefused as the real call would
 limit_judges = Registry()

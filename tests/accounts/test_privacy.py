@@ -83,3 +83,46 @@ def test_a_lost_export_is_sent_again(alice, queue):
     queue.clear()
     assert exports.sweep() == 1
     assert queue.names == ["accounts.export"]
+
+
+def test_d4_a_person_gets_what_they_did_themselves(alice, account_api):
+    made = account_api.post(
+        "/api/v1/keys", {"name": "n"}, format="json", REMOTE_ADDR="203.0.113.7"
+    ).json()
+
+    told = exports.collect(alice.user)["audit_log"]
+
+    (event,) = [e for e in told if e["subject_id"] == made["id"]]
+    assert (event["action"], event["actor_id"]) == ("key.created", alice.user.pk)
+    assert event["ip"] == "203.0.113.7"
+
+
+def test_d4_who_among_the_staff_acted_and_from_where_is_not_told(alice, stella):
+    chosen = {"action": "sign_out", "_selected_action": [alice.user.pk]}
+    stella.web.post("/admin/accounts/user/", chosen, REMOTE_ADDR="203.0.113.8")
+
+    hers = json.dumps(exports.collect(alice.user))
+    staffs = json.dumps(exports.collect(stella.user))
+
+    assert "user.signed_out" in hers and "user.signed_out" in staffs
+    assert stella.user.pk not in hers and "203.0.113.8" not in hers
+    assert alice.user.pk not in staffs and "203.0.113.8" in staffs
+
+
+def test_only_the_newest_export_is_kept(alice, queue):
+    for _ in range(2):
+        asked = exports.ask_for_export(user=alice.user)
+        queue.run()
+
+    assert [kept.pk for kept in DataExport.objects.for_user(alice.user)] == [asked.pk]
+
+
+def test_an_export_that_fails_each_time_is_given_up(alice, queue):
+    asked = exports.ask_for_export(user=alice.user)
+    long_ago = now() - exports.GIVEN_UP_AFTER * 2
+    DataExport.objects.filter(pk=asked.pk).update(created_at=long_ago)
+
+    assert exports.sweep() == 0
+
+    assert alice.web.get(PATH).json()["state"] == "failed"
+    assert exports.ask_for_export(user=alice.user).pk != asked.pk
