@@ -46,17 +46,10 @@ else:
 
 # The first words of the audit log's actions.
 AUDITED = (
-    *("confirmation", "email", "impersonation", "index_job", "key", "login", "logout"),
-    *(
-        "limits",
-        "model",
-        "password",
-        "provider",
-        "second_factor",
-        "session",
-        "subscription",
-    ),
-    *("tier", "token", "upstream", "user", "webhook", "workspace"),
+    *("confirmation", "email", "export", "group", "impersonation", "index_job"),
+    *("key", "limits", "login", "logout", "model", "password", "provider"),
+    *("second_factor", "session", "subscription", "tier", "token", "upstream"),
+    *("user", "workspace"),
 )
 # Columns that make somebody more than a user.
 GIVES_RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -334,7 +327,33 @@ for _model, _page in PAGES.items():
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, StaffModelAdmin):
-    """What support, billing and admin may do."""
+    """What support, billing and admin may do; each change is noted."""
+
+    def save_related(
+        self, request: HttpRequest, form: Any, formsets: Any, change: bool
+    ) -> None:
+        super().save_related(request, form, formsets, change)
+        audit.record(
+            "group.changed" if change else "group.created",
+            actor=staff_of(request),
+            subject=str(form.instance.pk),
+            request=request,
+            fields=sorted(form.changed_data),
+        )
+
+    @transaction.atomic
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        audit.record(
+            "group.deleted",
+            actor=staff_of(request),
+            subject=str(obj.pk),
+            request=request,
+        )
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        for group in queryset:
+            self.delete_model(request, group)
 
 
 @admin.register(ApiKey)

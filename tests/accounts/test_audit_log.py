@@ -2,6 +2,7 @@
 
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.auth.models import Group, Permission
 from django.db import DatabaseError, connection, transaction
 from django.test import Client, RequestFactory
 
@@ -77,6 +78,23 @@ def test_m3_what_staff_do_is_written_down_as_theirs(alice, stella):
     ):
         event = last(action)
         assert (event.actor_id, event.subject_id) == (stella.user.pk, alice.user.pk)
+
+
+def test_m3_what_a_group_may_do_is_changed_on_the_record(stella):
+    page = "/admin/auth/group/"
+    stella.web.post(f"{page}add/", {"name": "night shift"})
+    group = Group.objects.get(name="night shift")
+    right = Permission.objects.get(codename="delete_user")
+    body = {"name": group.name, "permissions": [right.pk]}
+    stella.web.post(f"{page}{group.pk}/change/", body)
+    chosen = {"action": "delete_selected", "_selected_action": [group.pk]}
+    stella.web.post(page, {**chosen, "post": "yes"})
+
+    assert not Group.objects.filter(pk=group.pk).exists()
+    for action in ("group.created", "group.changed", "group.deleted"):
+        event = last(action)
+        assert (event.actor_id, event.subject_id) == (stella.user.pk, str(group.pk))
+    assert last("group.changed").details == {"fields": ["permissions"]}
 
 
 def test_m3_an_act_that_is_rolled_back_leaves_no_event(alice, monkeypatch):
