@@ -7,6 +7,7 @@ from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
 
 from accounts.models import User
+from accounts.profile import change_profile
 from accounts.scopes import (
     ACCOUNT,
     ASSISTANT,
@@ -87,9 +88,15 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
         self.initial["theme"] = self.instance.preferences.get("theme", "")
 
     def save(self, commit: bool = True) -> User:
-        self.instance.preferences["theme"] = self.cleaned_data["theme"]
-        saved: User = super().save(commit)
-        return saved
+        """Change these two; the rest of the row may have changed since it was read."""
+        return change_profile(
+            user=self.instance,
+            full_name=self.cleaned_data["full_name"],
+            preferences={
+                **self.instance.preferences,
+                "theme": self.cleaned_data["theme"],
+            },
+        )
 
 
 class DeleteAccountForm(forms.Form):

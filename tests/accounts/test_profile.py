@@ -3,6 +3,7 @@
 import pytest
 
 from accounts.models import ApiKey, User
+from accounts.web_forms import ProfileForm
 
 ME = "/api/v1/me"
 FORBIDDEN = {
@@ -109,3 +110,15 @@ def test_a_change_of_nothing_leaves_the_profile_as_it_is(account_api):
     answer = account_api.patch("/api/v1/me", {}, format="json")
 
     assert (answer.status_code, answer.json()) == (200, before)
+
+
+def test_t10_saving_a_profile_does_not_enable_who_was_disabled_meanwhile(alice):
+    form = ProfileForm({"full_name": "Ada", "theme": "dark"}, instance=alice.user)
+    assert form.is_valid()
+    User.objects.filter(pk=alice.user.pk).update(is_active=False)
+
+    form.save()
+
+    saved = User.objects.get(pk=alice.user.pk)
+    assert (saved.full_name, saved.preferences) == ("Ada", {"theme": "dark"})
+    assert not saved.is_active
