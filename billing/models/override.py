@@ -29,8 +29,11 @@ def validate_limits(limits: object) -> None:
         raise ValidationError("Name at least one limit.")
     for name, value in limits.items():
         if name in NUMBERS:
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise ValidationError(f"'{name}' is a number, 0 or more.")
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ValidationError(f"'{name}' is a whole number.")
+            column = Tier._meta.get_field(name)
+            assert isinstance(column, models.Field)
+            column.run_validators(value)
         elif name in LISTS:
             LISTS[name](value)
         elif name not in _SWITCHES:

@@ -64,6 +64,7 @@ def test_it_holds_until_its_end_and_the_newest_counts(alice):
         {},
         {"rank": 1},
         {"requests_per_hour": -1},
+        {"requests_per_hour": 2**31},  # more than the ledger counts
         {"requests_per_hour": True},
         {"max_file_bytes": "many"},
         {"features": ["telepathy"]},
