@@ -26,6 +26,7 @@ TOO_MANY = "Too many wrong tries. Wait five minutes, then try again."
 class SignupForm(AllauthSignupForm):
     """Address, password and a name to be called by."""
 
+    account_already_exists: bool  # allauth's: somebody has the address
     full_name = forms.CharField(
         label="Full name",
         max_length=150,

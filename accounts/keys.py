@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.http import HttpRequest
 
 from accounts import audit
@@ -66,7 +65,7 @@ def create_key(
     with transaction.atomic():
         # The user's row orders parallel requests, so that the cap is exact.
         User.objects.select_for_update().get(pk=user.pk)
-        if ApiKey.objects.filter(_usable(), user=user).count() >= MAX_KEYS:
+        if ApiKey.objects.for_user(user).usable().count() >= MAX_KEYS:
             raise TooManyKeys(limit=MAX_KEYS)
         key, secret = _new(user, name, wanted, expires_at or now() + LIFETIME)
         key.save()
@@ -215,12 +214,6 @@ def _require_grantable(wanted: set[str], grantor_scopes: frozenset[str]) -> None
         raise UnknownScope(scopes=sorted(unknown))
     if foreign := wanted - grantor_scopes:
         raise ScopeNotYours(scopes=sorted(foreign))
-
-
-def _usable() -> Q:
-    return Q(revoked_at__isnull=True) & (
-        Q(expires_at__isnull=True) | Q(expires_at__gt=now())
-    )
 
 
 def _checksum(body: str) -> str:

@@ -21,7 +21,6 @@ def _kept_secret(name: str) -> str:
     return file.read_text().strip()
 
 
-EMBEDDED = True
 DATABASES = {
     "default": postgres()
     if env.text("DATABASE_URL")

@@ -9,7 +9,6 @@ from aiassist.settings.logging import logging_config
 # Their defaults suit one machine; here they would hide a forgotten setting.
 env.required("DATABASE_URL", "REDIS_URL", "QDRANT_URL", "ALLOWED_HOSTS")
 
-EMBEDDED = False
 DEBUG = False
 SECRET_KEY = env.secret("SECRET_KEY")
 JWT_SECRET = env.secret("JWT_SECRET")

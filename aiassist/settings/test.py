@@ -10,7 +10,6 @@ from aiassist.settings.database import postgres
 # Only the type checker's plugin loads these settings without a server.
 os.environ.setdefault("DATABASE_URL", "postgresql://127.0.0.1:1/none")
 
-EMBEDDED = False
 SECRET_KEY = "test-secret-key-of-at-least-32-characters"
 JWT_SECRET = "test-jwt-secret-of-at-least-32-characters"
 API_KEY_PEPPER = "test-pepper-of-at-least-thirty-two-chars"

@@ -63,7 +63,7 @@ def test_c4_the_deployment_check_is_clean():
 
 def test_cookies_and_transport_are_secure_in_production():
     names = [
-        *("DEBUG", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "EMBEDDED"),
+        *("DEBUG", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"),
         *("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_HTTPONLY"),
         *("ADMIN_REQUIRES_MFA", "DEV_MAILBOX", "SECURE_PROXY_SSL_HEADER"),
     ]
@@ -72,7 +72,6 @@ def test_cookies_and_transport_are_secure_in_production():
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout) == {
         "DEBUG": False,
-        "EMBEDDED": False,
         "DEV_MAILBOX": False,
         "ADMIN_REQUIRES_MFA": True,
         "SESSION_COOKIE_SECURE": True,
