@@ -55,6 +55,7 @@ def many_streams(
         }
     )
     headers = {"X-API-Key": person.key, "Content-Type": "application/json"}
+    headers["Connection"] = "close"  # so that closing a response closes its socket
     paths = islice(cycle(("/api/v1/assistant/chat", "/v1/chat/completions")), n_streams)
     with ExitStack() as stack:
         links = []

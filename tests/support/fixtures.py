@@ -1,22 +1,20 @@
 """The fixtures that every test may ask for; loaded after `django.setup()`."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-import uvicorn
 from django.test import TransactionTestCase
 
 from aiassist.lib import redis as lib_redis
 from aiassist.lib.shared_breaker import breakers
 from tests.support.leaks import Leaks
 from tests.support.people import Person
-from tests.support.ports import free_port, wait_for
 from tests.support.queue import SentTasks
 from tests.support.redis import RedisServer
+from tests.support.site import Site
 from tests.support.tables import keep_what_is_sown, put_back_what_was_sown
 
 
@@ -107,23 +105,8 @@ def asgi_server(transactional_db: None) -> Iterator[str]:
     """The whole site on a real socket, for streams; yields its address."""
     from aiassist.asgi import application  # noqa: PLC0415 - builds the whole site
 
-    port = free_port()
-    config = uvicorn.Config(
-        application,
-        host="127.0.0.1",
-        port=port,
-        lifespan="off",
-        log_config=None,
-        ws="none",
-        timeout_graceful_shutdown=3,
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="asgi_server", daemon=True)
-    thread.start()
-    wait_for(lambda: server.started, what="the ASGI server")
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(10)
+    with Site(application) as site:
+        yield site.url
 
 
 @pytest.fixture
