@@ -31,7 +31,7 @@ _OURS = frozenset(
 # Knobs that cost extra or keep data with the vendor; the operator did not buy these.
 DROPPED = frozenset(
     "service_tier store background web_search_options modalities audio prediction"
-    " metadata best_of".split()
+    " metadata best_of prompt_cache_retention prompt_cache_options".split()
 )
 DONE = b"data: [DONE]\n\n"
 # Quotes inside texts are escaped, so this can only be the member itself.
@@ -291,8 +291,12 @@ def _message(item: object, index: int) -> ChatMessage:
         raise reading.invalid(where, "A message is an object with a role and content.")
     content = item.get("content")
     plain = _plain_text(content, where)
-    is_plain = set(item) <= {"role", "content"} and isinstance(content, str)
-    return ChatMessage(is_role(item["role"]), plain, None if is_plain else item)
+    role = is_role(item["role"])
+    if set(item) <= {"role", "content"} and isinstance(content, str):
+        return ChatMessage(role, plain)
+    # Compatible servers do not know OpenAI's new name for `system`.
+    wire = {**item, "role": role} if item["role"] == "developer" else item
+    return ChatMessage(role, plain, wire)
 
 
 def _plain_text(content: object, where: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from assistant.errors import UnsupportedParameter
 from assistant.faces import reading
 from assistant.faces.anthropic_errors import AnthropicErrors
 from assistant.faces.base import Wanted
@@ -25,7 +26,8 @@ MAX_MESSAGES = 4000
 # Ours, or knobs that cost extra, reach third parties or keep data with the vendor.
 _DROPPED = frozenset(
     "workspace_id fallback metadata service_tier container mcp_servers inference_geo"
-    " speed".split()
+    " speed diagnostics fallbacks fallback_credit_token billing_policy"
+    " user_profile_id".split()
 )
 # Tools that the vendor runs itself, at a price of their own.
 _HOSTED = ("web_search_", "web_fetch_", "code_execution_", "advisor_", "mcp_toolset")
@@ -45,7 +47,9 @@ class MessagesFace(AnthropicErrors):
         self, body: Mapping[str, Any], headers: Mapping[str, str]
     ) -> Wanted:
         """Read a body that may lack `max_tokens`: its tokens are only counted."""
-        given = [tool for tool in reading.list_of_objects(body, "tools")]
+        if body.get("thread"):
+            raise _stateful("thread")
+        given = reading.list_of_objects(body, "tools")
         thinking = reading.mapping(body, "thinking")
         return Wanted(
             model=reading.text(body, "model", required=True),
@@ -72,6 +76,13 @@ class MessagesFace(AnthropicErrors):
 
     def whole(self, turn: Turn, deltas: list[Delta], wanted: Wanted) -> dict[str, Any]:
         return whole_message(turn, deltas, shows_thoughts=bool(wanted.style))
+
+
+def _stateful(name: str) -> UnsupportedParameter:
+    """One key of the operator's serves many users, whose states must not meet."""
+    sentence = "Nothing is kept here: send the whole conversation."
+    errors = [{"field": name, "code": "unsupported_parameter", "detail": sentence}]
+    return UnsupportedParameter(sentence, errors=errors)
 
 
 def _native(body: Mapping[str, Any], headers: Mapping[str, str]) -> Native:

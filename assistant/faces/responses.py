@@ -23,6 +23,7 @@ MAX_ITEMS = 4000
 # These would need us to keep what was said, or to work on after the answer.
 _STATEFUL = ("previous_response_id", "conversation", "prompt")
 _TEXTS = ("input_text", "output_text", "text")
+_SAME_IN_CHAT = ("prompt_cache_key", "safety_identifier", "user")
 _CUSTOM_SCHEMA = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
@@ -135,28 +136,42 @@ def _messages(
         raise reading.invalid("input", f"Send a text, or 1 to {MAX_ITEMS} items.")
     said = ""  # by the assistant, right before its calls
     calls: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []  # by tools; their messages hold text alone
     for index, item in enumerate(given):
         if not isinstance(item, dict):
             raise reading.invalid(f"input.{index}", "An item is an object.")
         kind = item.get("type", "message")
-        if kind in ("function_call", "custom_tool_call"):
-            calls.append(_call(item))
-            continue
         if kind == "reasoning":
             continue  # the vendor's own, unreadable to others
-        if calls or said:
+        is_call = kind in ("function_call", "custom_tool_call")
+        if (calls or said) and not is_call:
             yield _assistant(said, calls)
             said, calls = "", []
+        if kind in ("function_call_output", "custom_tool_call_output"):
+            message, pictures = _output(item)
+            yield message
+            shown += pictures
+            continue
+        if shown:  # after all results of a round, between which nothing may stand
+            yield _showing(shown)
+            shown = []
+        if is_call:
+            calls.append(_call(item))
+            continue
         if kind == "message" and item.get("role") == "assistant":
             said = _message(item, index).content
         elif kind == "message":
             yield _message(item, index)
-        elif kind in ("function_call_output", "custom_tool_call_output"):
-            yield from _output(item)
         elif kind == "item_reference":
             raise _unsupported("input", "Nothing is kept here: send the item itself.")
     if calls or said:
         yield _assistant(said, calls)
+    if shown:
+        yield _showing(shown)
+
+
+def _showing(parts: list[dict[str, Any]]) -> ChatMessage:
+    return ChatMessage("user", "", {"role": "user", "content": parts})
 
 
 def _call(item: dict[str, Any]) -> dict[str, Any]:
@@ -176,16 +191,15 @@ def _assistant(said: str, calls: list[dict[str, Any]]) -> ChatMessage:
     return ChatMessage("assistant", said, wire)
 
 
-def _output(item: dict[str, Any]) -> Iterator[ChatMessage]:
+def _output(item: dict[str, Any]) -> tuple[ChatMessage, list[dict[str, Any]]]:
+    """Return what a tool said, and what it showed."""
     output = item.get("output")
     parts = list(_parts(output)) if isinstance(output, list) else []
     text = text_of(output) if isinstance(output, str) else _text(parts)
     call_id = text_of(item.get("call_id"))
     wire = {"role": "tool", "tool_call_id": call_id, "content": text}
-    yield ChatMessage("tool", text, wire)
-    # A tool's message holds text alone, so what it shows comes after it.
-    if shown := [part for part in parts if part["type"] != "text"]:
-        yield ChatMessage("user", "", {"role": "user", "content": shown})
+    message = ChatMessage("tool", text, wire)
+    return message, [part for part in parts if part["type"] != "text"]
 
 
 def _message(item: dict[str, Any], index: int) -> ChatMessage:
@@ -199,7 +213,8 @@ def _message(item: dict[str, Any], index: int) -> ChatMessage:
     text = _text(parts)
     if all(part["type"] == "text" for part in parts):
         return ChatMessage(is_role(role), text)
-    return ChatMessage(is_role(role), text, {"role": role, "content": parts})
+    role = is_role(role)
+    return ChatMessage(role, text, {"role": role, "content": parts})
 
 
 def _parts(content: list[Any]) -> Iterator[dict[str, Any]]:
@@ -234,7 +249,13 @@ def _extra(body: Mapping[str, Any], tools: Mapping[str, Tool]) -> dict[str, Any]
         extra["parallel_tool_calls"] = body["parallel_tool_calls"]
     if effort := text_of(reading.mapping(body, "reasoning").get("effort")):
         extra["reasoning_effort"] = effort
-    wanted = dict(mapping(reading.mapping(body, "text").get("format")))
+    for name in _SAME_IN_CHAT:
+        if body.get(name) is not None:
+            extra[name] = body[name]
+    text = reading.mapping(body, "text")
+    if verbosity := text_of(text.get("verbosity")):
+        extra["verbosity"] = verbosity
+    wanted = dict(mapping(text.get("format")))
     match wanted.pop("type", "text"):
         case "json_schema":
             extra["response_format"] = {"type": "json_schema", "json_schema": wanted}

@@ -222,7 +222,9 @@ def _result(message: ChatMessage, names: dict[str, str]) -> dict[str, Any]:
     response = {
         "id": call_id,
         # Without its call a result has no name, and Gemini takes none that is empty.
-        "name": names.get(call_id) or text_of((message.wire or {}).get("name")) or "tool",
+        "name": names.get(call_id)
+        or text_of((message.wire or {}).get("name"))
+        or "tool",
         "response": {"result": message.content},
     }
     return {"functionResponse": response}

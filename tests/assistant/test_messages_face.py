@@ -242,13 +242,22 @@ def test_anthropic_is_sent_the_body_as_it_came(
         "top_k": 5,
         "context_management": {"edits": []},
     }
+    # These cost more, answer by another model or tell of other calls.
+    costly = {
+        "fallbacks": [{"model": "claude-opus-5-5"}],
+        "fallback_credit_token": "t",
+        "billing_policy": {"type": "billing_policy", "bill_to": "self"},
+        "diagnostics": {"previous_message_id": "msg_of_somebody"},
+        "service_tier": "priority",
+    }
 
     pro.api.post(
         "/v1/messages?beta=true",
         json.dumps(
             body
             | {"model": "claude-sonnet-5-5", "max_tokens": 3000, "messages": HI}
-            | {"metadata": {"user_id": "u"}, "service_tier": "auto"}
+            | {"metadata": {"user_id": "u"}}
+            | costly
         ),
         content_type="application/json",
         headers={"anthropic-version": "2023-06-01", "anthropic-beta": "a,b"},
@@ -338,6 +347,7 @@ BAD = (400, "invalid_request_error")
         ({"system": 5}, BAD),
         ({"tools": {}}, BAD),
         ({"temperature": 1.5}, BAD),
+        ({"thread": {"type": "create"}}, BAD),
         ({"model": "nope"}, (404, "not_found_error")),
         ({"workspace_id": "workspace_nobodys"}, (404, "not_found_error")),
     ],

@@ -289,6 +289,7 @@ def test_unknown_fields_go_on_to_the_same_wire_and_costly_ones_do_not(
         reasoning_effort="low",
         service_tier="priority",
         store=True,
+        prompt_cache_retention="24h",
         workspace_id=None,
         fallback=False,
     )
@@ -297,7 +298,8 @@ def test_unknown_fields_go_on_to_the_same_wire_and_costly_ones_do_not(
     assert sent["seed"] == 7
     assert sent["response_format"] == {"type": "json_object"}
     assert sent["reasoning_effort"] == "low"
-    assert not {"service_tier", "store", "workspace_id", "fallback"} & set(sent)
+    kept_back = {"service_tier", "store", "prompt_cache_retention"}
+    assert not (kept_back | {"workspace_id", "fallback"}) & set(sent)
 
 
 def test_unknown_fields_are_kept_from_other_wires(

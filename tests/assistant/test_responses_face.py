@@ -223,6 +223,8 @@ def test_demands_are_made_in_chats_words(pro: Person, openai: FakeProvider) -> N
         max_output_tokens=50,
         store=True,
         include=["reasoning.encrypted_content"],
+        prompt_cache_key="k",
+        safety_identifier="s",
     )
 
     sent = openai.chats[0].body
@@ -239,6 +241,8 @@ def test_demands_are_made_in_chats_words(pro: Person, openai: FakeProvider) -> N
         "strict": True,
     }
     assert sent["max_tokens"] == 50
+    assert sent["verbosity"] == "low"
+    assert (sent["prompt_cache_key"], sent["safety_identifier"]) == ("k", "s")
     assert not {"store", "include", "text", "reasoning", "input"} & set(sent)
 
 

@@ -318,14 +318,54 @@ async def test_an_effort_is_translated(
     model: str, thinking: object, provider: FakeProvider
 ) -> None:
     extra = {"reasoning_effort": "high"}
+    most = {"reasoning_effort": "max"}
 
-    body = await sent("google", provider, model=model, extra=extra)
-    assert body["generationConfig"]["thinkingConfig"] == thinking
-    body = await sent("anthropic", provider, extra=extra)
-    assert body["output_config"] == {"effort": "high"}
+    for given in (extra, most):
+        body = await sent("google", provider, model=model, extra=given)
+        assert body["generationConfig"]["thinkingConfig"] == thinking
+        body = await sent("anthropic", provider, extra=given)
+        assert body["output_config"] == {"effort": given["reasoning_effort"]}
     body = await sent("ollama", provider, model="gpt-oss:20b", extra=extra)
     assert body["think"] == "high"
     assert "think" not in await sent("ollama", provider, extra=extra)
+
+
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [
+        ("claude-3-5-sonnet-20241022", True),
+        ("claude-sonnet-4-20250514", True),
+        ("claude-haiku-4-5-20251001", True),
+        ("claude-opus-4-6", True),
+        ("kimi-k3", True),  # of another vendor that speaks this wire
+        ("claude-opus-4-7", False),
+        ("claude-opus-4-10", False),
+        ("claude-sonnet-5-5", False),
+        ("claude-fable-5-1", False),
+    ],
+)
+async def test_sampling_is_told_the_models_of_anthropics_that_take_it(
+    model: str, takes: bool, provider: FakeProvider
+) -> None:
+    """Later ones refuse it, and none takes both."""
+    both = await sent("anthropic", provider, model=model, temperature=0.2, top_p=0.9)
+    one = await sent("anthropic", provider, model=model, top_p=0.9)
+
+    assert (both.get("temperature"), both.get("top_p")) == (
+        0.2 if takes else None,
+        None,
+    )
+    assert one.get("top_p") == (0.9 if takes else None)
+
+
+async def test_google_is_told_a_name_for_a_result_without_its_call(
+    provider: FakeProvider,
+) -> None:
+    wire = {"role": "tool", "tool_call_id": "c9", "content": "x"}
+    body = await sent("google", provider, messages=(ChatMessage("tool", "x", wire),))
+
+    (part,) = body["contents"][0]["parts"]
+    assert part["functionResponse"]["name"] == "tool"
 
 
 async def test_a_lost_signature_is_made_up_for(provider: FakeProvider) -> None:
