@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import django
 import uvicorn
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -56,8 +57,13 @@ def serve(
     from aiassist.run.worker import EmbeddedWorker  # noqa: PLC0415
     from billing.outbox import write_everything  # noqa: PLC0415
     from billing.returning import return_grants  # noqa: PLC0415
+    from workspaces.sweeping import resume_interrupted  # noqa: PLC0415
 
     worker = EmbeddedWorker(app)
+    if redis is not None:
+        # With a Redis of our own nobody else is at work: what the last stop cut off
+        # waits for no lease to run out.
+        resume_interrupted()
 
     def ready() -> None:
         worker.start()
@@ -114,9 +120,11 @@ def _welcome(url: str, seconds: float) -> str:
         ("API reference", f"{url}/docs"),
     ]
     width = max(len(name) for name, _ in lines)
+    usual = settings.BASE_DIR / "var"
+    data = "" if settings.DATA_DIR == usual else f"DATA_DIR={settings.DATA_DIR} "
     steps = "\n".join(f"  {name:<{width}}   {link}" for name, link in lines)
     return (
         f"\naiassist {__version__} is ready at {url}  ({seconds:.1f} s)\n\n{steps}\n\n"
-        "Staff: .venv/bin/python manage.py createsuperuser, then "
+        f"Staff: {data}.venv/bin/python manage.py createsuperuser, then "
         f"{url}/admin/\nStop with Ctrl-C; nothing is lost.\n"
     )
