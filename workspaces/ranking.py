@@ -12,9 +12,12 @@ benchmark (`python -m benchmarks.retrieval --tune`), never on its test half.
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import PurePosixPath
+
+import msgspec
 
 from workspaces.indexing.keywords import query_words
 from workspaces.questions import Kind, Question
@@ -89,8 +92,10 @@ _MEMBER = re.compile(r"\.|::|->|#")
 _TEST_FOLDERS = frozenset({"test", "tests", "__tests__", "spec", "specs", "testing"})
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+_Passage = tuple[int, int, str]  # first line, last line, point id
+
+
+class Ranked(msgspec.Struct, frozen=True, gc=False):
     """A passage in its place; `served_by` is "meaning", "keywords" or "both"."""
 
     id: str
@@ -103,25 +108,27 @@ def rank(
     question: Question,
     dense: Sequence[ScoredPoint],
     sparse: Sequence[ScoredPoint],
-    weights: Mapping[Kind, Weights] = WEIGHTS,
     *,
     coverage: float = 1.0,
+    weight: Weights | None = None,
 ) -> list[Ranked]:
     """Merge both lists, best first, each point once, scores in (0, 1].
 
     `coverage` is the share of passages that have a vector: the fewer, the less the
-    nearest of them say against all that have none yet. Equal inputs give equal outputs,
-    whatever order equals came in.
+    nearest of them say against all that have none yet. `weight` is given by whoever
+    looks for better ones. Equal inputs give equal outputs, whatever order equals came
+    in.
     """
-    weight = _blend(weights, question.kind, coverage if dense else 0.0)
+    weight = weight or weight_for(question.kind, coverage if dense else 0.0)
     points = {point.id: point.payload for point in (*sparse, *dense)}
-    evidence = _Evidence(points, _nearness(dense), _matches(sparse), _places(sparse))
+    evidence = _Evidence(question, weight, points, dense, sparse)
     factor = _factors(question, weight)
-    best = _best_possible(weights[question.kind])
+    # Words alone never score as high as words and meaning together.
+    best = _best_possible(WEIGHTS[question.kind])
     ranked = [
         Ranked(
             id=point_id,
-            score=evidence.of(point_id, question, weight) * factor(payload) / best,
+            score=evidence.of(point_id, payload) * factor(payload) / best,
             payload=payload,
             served_by=evidence.served_by(point_id),
         )
@@ -147,33 +154,30 @@ def is_prose(language: str) -> bool:
 def quoted_share(question: Question, text: str) -> float:
     """Return how much of the query stands in the text word for word, in one piece.
 
-    0 below four words: shorter runs say nothing.
+    0 where that is no more than half, or fewer than four words: these say nothing.
     """
     wanted = _WORD.findall(question.text.lower())
     if len(wanted) < _QUOTE_WORDS:
         return 0.0
-    there = f" {' '.join(_WORD.findall(text.lower()))} "
-    longest = 0
+    lowered = text.lower()
+    if wanted[len(wanted) // 2] not in lowered:  # which more than half would hold
+        return 0.0
+    there = f" {' '.join(_WORD.findall(lowered))} "
+    longest = len(wanted) // 2
     for start in range(len(wanted)):
         end = start + max(longest + 1, _QUOTE_WORDS)
         while end <= len(wanted) and f" {' '.join(wanted[start:end])} " in there:
             longest = end - start
             end += 1
-    return longest / len(wanted)
+    return longest / len(wanted) if longest > len(wanted) // 2 else 0.0
 
 
-def _blend(weights: Mapping[Kind, Weights], kind: Kind, coverage: float) -> Weights:
+def weight_for(kind: Kind, coverage: float) -> Weights:
     """Return the weights for so large a share of passages with vectors."""
-    whole = weights[kind]
-    if coverage >= 1.0 or weights is not WEIGHTS:
-        return whole
-    words = _BY_WORDS[kind]
-    mixed = {
-        field.name: getattr(words, field.name) * (1 - coverage)
-        + getattr(whole, field.name) * coverage
-        for field in fields(Weights)
-    }
-    return Weights(**mixed)
+    if coverage >= 1.0:
+        return WEIGHTS[kind]
+    parts = zip(astuple(_BY_WORDS[kind]), astuple(WEIGHTS[kind]), strict=True)
+    return Weights(*(words * (1 - coverage) + w * coverage for words, w in parts))
 
 
 class _Evidence:
@@ -181,40 +185,67 @@ class _Evidence:
 
     def __init__(
         self,
+        question: Question,
+        weight: Weights,
         points: Mapping[str, PointPayload],
-        meaning: Mapping[str, float],
-        words: Mapping[str, float],
-        places: Mapping[str, float],
+        dense: Sequence[ScoredPoint],
+        sparse: Sequence[ScoredPoint],
     ) -> None:
-        self._points = points
-        self._meaning = meaning
-        self._words = words
-        self._places = places
-        self._file_meaning = _per_file(points, meaning)
-        self._file_words = _per_file(points, places)
-        self._neighbours = _neighbours(points, meaning)
+        self._question = question
+        self._weight = weight
+        self._n_words = max(len(question.words), 1)
+        self._meaning = _nearness(dense)
+        self._words = _matches(sparse)
+        self._places = _places(sparse)
+        files = _by_file(points)
+        self._file_meaning = _per_file(files, self._meaning)
+        self._file_words = _per_file(files, self._places)
+        self._neighbours = _neighbours(files, self._meaning)
+        # A file has many passages, and a definition some: names are read once.
+        paths, symbols = set(files), {payload.symbol for payload in points.values()}
+        self._of_path = {path: self._path_evidence(path) for path in paths}
+        self._of_symbol = {name: self._symbol_evidence(name) for name in symbols}
 
-    def of(self, point_id: str, question: Question, weight: Weights) -> float:
-        payload = self._points[point_id]
-        symbol = _stems(payload.symbol)
-        shared = len(question.words & symbol)
-        n_words = max(len(question.words), 1)
+    def of(self, point_id: str, payload: PointPayload) -> float:
+        weight = self._weight
         return (
             weight.meaning * self._meaning.get(point_id, 0.0)
             + weight.words * self._words.get(point_id, 0.0)
-            + weight.file_meaning * self._file_meaning[payload.path]
-            + weight.file_words * self._file_words[payload.path]
             + weight.neighbour * self._neighbours.get(point_id, 0.0)
-            + weight.path * len(question.words & _stems(payload.path)) / n_words
-            + weight.symbol * shared / n_words
-            + weight.named * _share_named(question, payload.symbol)
-            + weight.exact * _is_exactly(question, payload)
+            + self._of_path[payload.path]
+            + self._of_symbol[payload.symbol]
         )
 
     def served_by(self, point_id: str) -> str:
         if point_id not in self._places:
             return "meaning"
         return "both" if point_id in self._meaning else "keywords"
+
+    def _path_evidence(self, path: str) -> float:
+        weight, question = self._weight, self._question
+        evidence = (
+            weight.file_meaning * self._file_meaning[path]
+            + weight.file_words * self._file_words[path]
+        )
+        if weight.path:
+            evidence += weight.path * self._share_said(path)
+        if question.kind == Kind.PATH:
+            evidence += weight.exact * _ends_path(question, path)
+        return evidence
+
+    def _symbol_evidence(self, symbol: str) -> float:
+        weight, question = self._weight, self._question
+        if not symbol:
+            return 0.0
+        evidence = weight.symbol * self._share_said(symbol)
+        evidence += weight.named * _share_named(question, symbol)
+        if question.kind == Kind.IDENTIFIER:
+            evidence += weight.exact * _is_name_of(question, symbol)
+        return evidence
+
+    def _share_said(self, name: str) -> float:
+        """Return how many of the query's words the name holds."""
+        return len(self._question.words & _stems(name)) / self._n_words
 
 
 def _nearness(dense: Sequence[ScoredPoint]) -> dict[str, float]:
@@ -240,31 +271,38 @@ def _places(sparse: Sequence[ScoredPoint]) -> dict[str, float]:
     }
 
 
+def _by_file(points: Mapping[str, PointPayload]) -> Mapping[str, list[_Passage]]:
+    """Return each file's passages, in their order there."""
+    found: defaultdict[str, list[_Passage]] = defaultdict(list)
+    for point_id, payload in points.items():
+        passage = payload.start_line, payload.end_line, point_id
+        found[payload.path].append(passage)
+    for passages in found.values():
+        passages.sort()
+    return found
+
+
 def _per_file(
-    points: Mapping[str, PointPayload], scores: Mapping[str, float]
+    files: Mapping[str, list[_Passage]], scores: Mapping[str, float]
 ) -> dict[str, float]:
     """Return the mean of each file's best passages; missing ones count as 0."""
-    found: defaultdict[str, list[float]] = defaultdict(list)
-    for point_id, payload in points.items():
-        found[payload.path].append(scores.get(point_id, 0.0))
-    return {
-        path: sum(sorted(values, reverse=True)[:_FILE_BEST]) / _FILE_BEST
-        for path, values in found.items()
-    }
+    found: dict[str, float] = {}
+    for path, passages in files.items():
+        values = sorted((scores.get(p[2], 0.0) for p in passages), reverse=True)
+        found[path] = sum(values[:_FILE_BEST]) / _FILE_BEST
+    return found
 
 
 def _neighbours(
-    points: Mapping[str, PointPayload], scores: Mapping[str, float]
+    files: Mapping[str, list[_Passage]], scores: Mapping[str, float]
 ) -> dict[str, float]:
     """Return the better score of the passages right before and after, if found."""
-    in_order = sorted(points.items(), key=lambda item: _position(item[1]))
     found: dict[str, float] = {}
-    for (one, before), (other, after) in zip(in_order, in_order[1:], strict=False):
-        if before.path != after.path:
-            continue
-        if after.start_line - before.end_line <= _NEIGHBOUR_GAP:
-            found[one] = max(found.get(one, 0.0), scores.get(other, 0.0))
-            found[other] = max(found.get(other, 0.0), scores.get(one, 0.0))
+    for passages in files.values():
+        for (_, end, one), (start, _, other) in pairwise(passages):
+            if start - end <= _NEIGHBOUR_GAP:
+                found[one] = max(found.get(one, 0.0), scores.get(other, 0.0))
+                found[other] = max(found.get(other, 0.0), scores.get(one, 0.0))
     return found
 
 
@@ -291,16 +329,14 @@ def _share_named(question: Question, symbol: str) -> float:
     return len(question.words & name) / len(name) if name else 0.0
 
 
-def _is_exactly(question: Question, payload: PointPayload) -> bool:
-    if question.kind == Kind.IDENTIFIER:
-        name = _MEMBER.split(question.text.lower().removesuffix("()"))[-1]
-        symbols = payload.symbol.lower().split(", ")
-        return any(symbol.rpartition(".")[2] == name for symbol in symbols)
-    if question.kind == Kind.PATH:
-        return f"/{payload.path.lower()}".endswith(
-            f"/{question.text.lower().strip('/')}"
-        )
-    return False
+def _is_name_of(question: Question, symbol: str) -> bool:
+    name = _MEMBER.split(question.text.lower().removesuffix("()"))[-1]
+    symbols = symbol.lower().split(", ")
+    return any(each.rpartition(".")[2] == name for each in symbols)
+
+
+def _ends_path(question: Question, path: str) -> bool:
+    return f"/{path.lower()}".endswith(f"/{question.text.lower().strip('/')}")
 
 
 @lru_cache(maxsize=65_536)

@@ -1,9 +1,7 @@
 """Search: what a question finds in one or many workspaces."""
 
-import re
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -17,16 +15,16 @@ from workspaces.indexing.embedding import embed_queries, embed_query
 from workspaces.indexing.keywords import query_terms
 from workspaces.models import Blob, SourceFile, Workspace
 from workspaces.questions import Kind, Question, read_question, without_asking
-from workspaces.ranking import Ranked, quoted_share, rank
+from workspaces.ranking import Ranked, rank
 from workspaces.scanning import Scan, scan
 from workspaces.secrets import Concealed
 from workspaces.serving import Serving, degraded, serving
+from workspaces.showing import Shown, shown
 from workspaces.storage import unpack
 from workspaces.texts import NotIndexable, concealed
 from workspaces.vectors import get_store
 from workspaces.vectors.base import (
     PointFilter,
-    PointPayload,
     ScoredPoint,
     SparseVector,
     Vector,
@@ -41,11 +39,6 @@ _MOST_CANDIDATES = 400
 _MOST_PATHS = 2000  # given to the engine; past that, candidates are sifted here
 _SIFTED_CANDIDATES = 1000
 _SWITCHES_FOLLOWED = 2
-# A definition of at most so many lines is shown whole when a part of it is found.
-_WHOLE_LINES = 60
-_TWIN_LINES = 3  # passages alike of at least so many lines are shown once
-_QUOTED_SHARE = 0.5  # of the query's words in one piece
-_SPACE = re.compile(r"\s+")
 
 T = TypeVar("T")
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="search")
@@ -178,7 +171,13 @@ def _search_one(
         if fresh is None:
             return [], index
         workspace, index = fresh, serving(fresh)
-    return _with_texts(workspace, ranked, index.generation, query), index
+    passages = shown(
+        query.question,
+        ranked,
+        texts_of=partial(_texts, workspace),
+        most=query.max_results,
+    )
+    return [_hit(workspace, index.generation, passage) for passage in passages], index
 
 
 def _candidates(
@@ -273,100 +272,6 @@ def _matching_paths(workspace: Workspace, glob: str) -> list[str]:
     return [path for path in paths.iterator() if pattern.fullmatch(path)]
 
 
-def _with_texts(
-    workspace: Workspace, ranked: list[Ranked], generation: int, query: _Query
-) -> list[Hit]:
-    """Cut each passage's lines out of the content that it was made from.
-
-    A passage whose content is gone was deleted by its owner since: it is left out.
-    """
-    hits: list[Hit] = []
-    texts: dict[str, Concealed | None] = {}
-    twins: set[tuple[str, ...]] = set()
-    spans = _Shown()
-    for page in _pages(ranked, query.max_results):
-        texts.update(_texts(workspace, {r.payload.sha256 for r in page} - set(texts)))
-        for found in _quotes_first(query.question, page, texts):
-            text = texts.get(found.payload.sha256)
-            span = spans.of(found.payload)
-            if text is None or span is None:
-                continue
-            hit = _hit(workspace, found, generation, span, text)
-            if not _is_twin(hit, twins):
-                spans.show(found.payload.path, span)
-                hits.append(hit)
-        if len(hits) >= query.max_results:
-            break
-    return hits[: query.max_results]
-
-
-def _pages(ranked: Sequence[Ranked], size: int) -> Iterator[Sequence[Ranked]]:
-    for start in range(0, len(ranked), size):
-        yield ranked[start : start + size]
-
-
-def _quotes_first(
-    question: Question, page: Sequence[Ranked], texts: dict[str, Concealed | None]
-) -> list[Ranked]:
-    """Lift what holds most of the query word for word: a pasted error or line."""
-
-    def lifted(found: Ranked) -> Ranked:
-        text = texts.get(found.payload.sha256)
-        if text is None:
-            return found
-        lines = text.lines(found.payload.start_line, found.payload.end_line)
-        share = quoted_share(question, lines)
-        if share <= _QUOTED_SHARE:
-            return found
-        return replace(found, score=min(found.score * (1 + share), 1.0))
-
-    return sorted(map(lifted, page), key=lambda found: -found.score)
-
-
-class _Shown:
-    """Which lines of which file the hits so far show."""
-
-    def __init__(self) -> None:
-        self._spans: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-
-    def of(self, payload: PointPayload) -> tuple[int, int] | None:
-        """Return the lines to show for a passage, None where they are shown already.
-
-        A part of a small definition is shown as the whole of it, unless a piece of
-        that stands there already.
-        """
-        shown = self._spans[payload.path]
-        start, end = payload.start_line, payload.end_line
-        if any(first <= start and end <= last for first, last in shown):
-            return None
-        whole = _whole(payload)
-        if any(first <= whole[1] and whole[0] <= last for first, last in shown):
-            return start, end
-        return whole
-
-    def show(self, path: str, span: tuple[int, int]) -> None:
-        self._spans[path].append(span)
-
-
-def _whole(payload: PointPayload) -> tuple[int, int]:
-    start, end = payload.start_line, payload.end_line
-    if not 0 < payload.symbol_start <= payload.symbol_end:
-        return start, end
-    whole = min(start, payload.symbol_start), max(end, payload.symbol_end)
-    return whole if whole[1] - whole[0] < _WHOLE_LINES else (start, end)
-
-
-def _is_twin(hit: Hit, seen: set[tuple[str, ...]]) -> bool:
-    """Tell whether the same lines were shown from another file; remember these."""
-    words = tuple(_SPACE.split(hit.text.strip()))
-    if hit.end_line - hit.start_line + 1 < _TWIN_LINES:
-        return False
-    if words in seen:
-        return True
-    seen.add(words)
-    return False
-
-
 def _texts(workspace: Workspace, shas: Iterable[str]) -> dict[str, Concealed | None]:
     found: dict[str, Concealed | None] = dict.fromkeys(shas)
     blobs = Blob.objects.for_workspace(workspace).filter(sha256__in=list(found))
@@ -378,24 +283,18 @@ def _texts(workspace: Workspace, shas: Iterable[str]) -> dict[str, Concealed | N
     return found
 
 
-def _hit(
-    workspace: Workspace,
-    found: Ranked,
-    generation: int,
-    span: tuple[int, int],
-    text: Concealed,
-) -> Hit:
-    payload = found.payload
+def _hit(workspace: Workspace, generation: int, shown: Shown) -> Hit:
+    payload = shown.found.payload
     return Hit(
         workspace_id=workspace.pk,
         path=payload.path,
-        start_line=span[0],
-        end_line=span[1],
+        start_line=shown.start_line,
+        end_line=shown.end_line,
         language=payload.language,
         symbol=payload.symbol,
-        score=round(found.score, 6),
-        text=text.lines(*span),
+        score=round(shown.found.score, 6),
+        text=shown.text,
         sha256=payload.sha256,
         generation=generation,
-        served_by=found.served_by,
+        served_by=shown.found.served_by,
     )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from aiassist.lib.clock import now
 from tests.workspaces.test_reconciling import ghost
@@ -274,7 +275,7 @@ def test_j3_a_sweeper_that_was_overtaken_stops(alice, indexer, monkeypatch, work
     IndexJob.objects.update(cleaned_at=None)
     Workspace.objects.update(n_chunks=99)
     stray = ghost()
-    stray = replace(stray, payload=replace(stray.payload, since=7))
+    stray = replace(stray, payload=structs.replace(stray.payload, since=7))
     indexer.store.upsert(alice.workspace.pk, [stray])
     monkeypatch.setattr(Lease, "renew", lost)
 

@@ -7,9 +7,10 @@ that a new index becomes visible, whole, when the workspace's row says so.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,8 +31,9 @@ class SparseVector:
     values: list[float]
 
 
-@dataclass(frozen=True, slots=True)
-class PointPayload:
+# A search reads hundreds of these: as Structs they are made ten times as quickly as
+# frozen dataclasses, and the garbage collector has nothing to walk.
+class PointPayload(msgspec.Struct, frozen=True, gc=False):
     """What Qdrant keeps beside a vector. The text itself stays in the database."""
 
     path: str
@@ -56,8 +58,7 @@ class Point:
     payload: PointPayload
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredPoint:
+class ScoredPoint(msgspec.Struct, frozen=True, gc=False):
     """A point found, best first; `score` is cosine (dense) or BM25 (sparse)."""
 
     id: str
@@ -163,20 +164,9 @@ def checked(workspace_id: str) -> str:
 
 def payload_to(payload: PointPayload) -> dict[str, object]:
     """Return a payload as the engine keeps it."""
-    return asdict(payload)
+    return msgspec.structs.asdict(payload)
 
 
 def payload_from(values: Mapping[str, Any]) -> PointPayload:
     """Rebuild a payload from what the engine returned."""
-    return PointPayload(
-        path=values["path"],
-        start_line=values["start_line"],
-        end_line=values["end_line"],
-        language=values["language"],
-        symbol=values["symbol"],
-        sha256=values["sha256"],
-        since=values["since"],
-        until=values["until"],
-        symbol_start=values.get("symbol_start", 0),
-        symbol_end=values.get("symbol_end", 0),
-    )
+    return msgspec.convert(values, PointPayload)
