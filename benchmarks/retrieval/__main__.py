@@ -13,11 +13,14 @@ comes with its 95 % bootstrap interval.
     --without TEXT          leave designs out whose name holds this
     --save FILE             keep the product's scores, to compare with later
     --against FILE          compare with kept scores, query by query
+    --mode keyword          what is found by words alone, as in an index's first minutes
+    --embedding onnx-fp32   compare with this backend's vectors, query by query
     --tune                  find the ranking's weights on the development half
 """
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +37,9 @@ def main() -> None:
     os.environ.setdefault("EMBEDDING_CACHE_DIR", str(options.cache / "models"))
     with tempfile.TemporaryDirectory(prefix="bench-retrieval-") as folder:
         os.environ["DATA_DIR"] = folder
+        if options.embedding:
+            options.against = Path(folder) / "scores.json"
+            _measure_with(options.embedding, options.against)
         django.setup()
         # What is measured needs Django's settings, so it is imported only now.
         from benchmarks.retrieval.run import Run  # noqa: PLC0415
@@ -47,6 +53,17 @@ def main() -> None:
         run.measure()
         run.report()
         print(f"\n{time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def _measure_with(backend: str, scores: Path) -> None:
+    """Run the same with another backend, in a process of its own; keep the scores."""
+    arguments = ["--embedding", "", "--product-only", "--save", str(scores)]
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.retrieval", *sys.argv[1:], *arguments],
+        check=True,
+        env={**os.environ, "EMBEDDING_BACKEND": backend},
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -71,6 +88,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--without", default="")
     parser.add_argument("--save", type=Path)
     parser.add_argument("--against", type=Path)
+    parser.add_argument("--mode", default="hybrid", choices=("hybrid", "keyword"))
+    parser.add_argument("--embedding", default="", choices=("", "onnx-fp32", "onnx"))
     parser.add_argument("--tune", action="store_true")
     return parser.parse_args()
 

@@ -83,7 +83,7 @@ class Run:
             designs |= Baselines(files, self._vectors).designs()
         without = self._options.without
         designs = {n: d for n, d in designs.items() if not without or without not in n}
-        return designs | {_PRODUCT: product(workspace)}
+        return designs | {_PRODUCT: product(workspace, self._options.mode)}
 
     def _print(self, half: str, title: str, kinds: list[str]) -> None:
         found: dict[str, Scores] = {}

@@ -2,14 +2,18 @@
 
 Coordinate search on the development half alone: one weight after the other takes the
 value that answers best, round after round, until nothing helps. The candidates come
-out of the real store once; only `workspaces.ranking.rank` is run again. Prints the
-weights for `workspaces/ranking.py`; it changes no file.
+out of the real store once; the ranking and the choice of what is shown are run again.
+With `--mode keyword` the weights of an index without vectors. Prints the weights for
+`workspaces/ranking.py`; it changes no file.
 """
 
 import argparse
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from hashlib import sha256
 
 import numpy as np
 
@@ -21,8 +25,10 @@ from benchmarks.retrieval.vectors import VectorCache
 from workspaces.indexing.keywords import query_terms
 from workspaces.models import Workspace
 from workspaces.questions import Kind, read_question
-from workspaces.ranking import WEIGHTS, Weights, rank
+from workspaces.ranking import Weights, rank, weight_for
 from workspaces.search import meaning_of
+from workspaces.secrets import Concealed
+from workspaces.showing import Texts, shown
 from workspaces.vectors import get_store
 from workspaces.vectors.base import ScoredPoint
 
@@ -44,11 +50,26 @@ _STEPS: Mapping[str, Sequence[float]] = {
 _IMPORTANCE = defaultdict(lambda: 1.0, question=2.0, tests=0.5)
 
 
+class _Kept(Concealed):
+    """Remembers what it has shown: the same passages are looked at again and again."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._kept = cache(super().lines)
+
+    def lines(self, first: int, last: int) -> str:
+        return self._kept(first, last)
+
+
 @dataclass(frozen=True)
 class _Case:
     query: Query
     dense: list[ScoredPoint]
     sparse: list[ScoredPoint]
+    texts: Texts
+
+    def texts_of(self, shas: AbstractSet[str]) -> Texts:
+        return self.texts
 
 
 def tune(options: argparse.Namespace) -> None:
@@ -58,17 +79,17 @@ def tune(options: argparse.Namespace) -> None:
         mine = [c for c in cases if read_question(c.query.text).kind == kind]
         if not mine:
             continue
-        best, score = WEIGHTS[kind], _score(mine, kind, WEIGHTS[kind])
+        best = weight_for(kind, 0.0 if options.mode == "keyword" else 1.0)
+        score = _score(mine, best)
         print(f"{kind}: {len(mine)} queries, {score:.4f} with the present weights")
         for _ in range(_ROUNDS):
             for name, steps in _STEPS.items():
                 for step in steps:
                     tried = replace(best, **{name: step})
-                    found = _score(mine, kind, tried)
+                    found = _score(mine, tried)
                     if found > score + _LEAST_GAIN:
                         best, score = tried, found
-        values = {field.name: getattr(best, field.name) for field in fields(Weights)}
-        print(f"{kind}: {score:.4f} with {values}", flush=True)
+        print(f"{kind}: {score:.4f} with {asdict(best)}", flush=True)
 
 
 def _cases(options: argparse.Namespace) -> list[_Case]:
@@ -83,8 +104,12 @@ def _cases(options: argparse.Namespace) -> list[_Case]:
             for stripped in (False, True):
                 files = asked.stripped if stripped else checkout.files
                 workspace = put_files(user, repository.name, files, vectors)
+                texts = {
+                    sha256(text.encode()).hexdigest(): _Kept(text)
+                    for text in files.values()
+                }
                 cases += [
-                    _case(workspace, query)
+                    _case(workspace, query, texts, options.mode)
                     for query in asked.queries
                     if (query.kind == "docstring") == stripped
                 ]
@@ -92,29 +117,28 @@ def _cases(options: argparse.Namespace) -> list[_Case]:
     return cases
 
 
-def _case(workspace: Workspace, query: Query) -> _Case:
+def _case(workspace: Workspace, query: Query, texts: Texts, mode: str) -> _Case:
     store, name = get_store(), workspace.pk
-    vector = meaning_of(read_question(query.text))
-    return _Case(
-        query,
-        store.search_dense(name, vector, generation=1, limit=_CANDIDATES),
-        store.search_sparse(
-            name, query_terms(query.text), generation=1, limit=_CANDIDATES
-        ),
-    )
+    dense: list[ScoredPoint] = []
+    if mode != "keyword":
+        vector = meaning_of(read_question(query.text))
+        dense = store.search_dense(name, vector, generation=1, limit=_CANDIDATES)
+    terms = query_terms(query.text)
+    sparse = store.search_sparse(name, terms, generation=1, limit=_CANDIDATES)
+    return _Case(query, dense, sparse, texts)
 
 
-def _score(cases: Sequence[_Case], kind: Kind, weights: Weights) -> float:
+def _score(cases: Sequence[_Case], weight: Weights) -> float:
     """Return the mean of a query's metrics, weighed by the query's kind."""
     total = importance = 0.0
     for case in cases:
         question = read_question(case.query.text)
-        ranked = rank(question, case.dense, case.sparse, {kind: weights})
+        ranked = rank(question, case.dense, case.sparse, weight=weight)
+        hits = shown(question, ranked, texts_of=case.texts_of, most=N_HITS)
         spans = [
-            Span(r.payload.path, r.payload.start_line, r.payload.end_line)
-            for r in ranked[:N_HITS]
+            Span(hit.found.payload.path, hit.start_line, hit.end_line) for hit in hits
         ]
-        weight = _IMPORTANCE[case.query.kind]
-        total += weight * float(np.nanmean(judge(case.query, spans)))
-        importance += weight
+        counts = _IMPORTANCE[case.query.kind]
+        total += counts * float(np.nanmean(judge(case.query, spans)))
+        importance += counts
     return total / importance
