@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from accounts.models import User
 from accounts.principals import Principal
 from accounts.scopes import ALL_SCOPES
+from aiassist.lib.clock import plainly
 from aiassist.lib.errors import AppError, LimitRefused
 
 P = ParamSpec("P")
@@ -51,10 +52,10 @@ def add_error(form: Form, error: AppError) -> None:
 
     A limit's refusal names what the caller can do; each has a page of its own.
     """
-    form.add_error(None, error.sentence)
+    form.add_error(None, plainly(error.sentence))
     if isinstance(error, LimitRefused):
         for alternative in _alternatives(error):
-            form.add_error(None, alternative)
+            form.add_error(None, plainly(alternative))
         address = reverse("usage:why", args=[error.code])
         link = format_html('<a href="{}">Why was this refused?</a>', address)
         form.add_error(None, link)

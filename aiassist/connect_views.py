@@ -3,6 +3,7 @@
 from itertools import groupby
 
 from django.contrib import messages
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -74,7 +75,8 @@ def connect_seen(request: HttpRequest, key_id: str) -> HttpResponse:
 
 def _setup(request: HttpRequest, secret: str) -> connect.Setup:
     user = signed_in(request)
-    newest = Workspace.objects.for_user(user).order_by("-created_at").first()
+    indexed_last = F("last_indexed_at").desc(nulls_last=True)
+    newest = Workspace.objects.for_user(user).order_by(indexed_last).first()
     return connect.Setup(
         origin=f"{request.scheme}://{request.get_host()}",
         key=secret,

@@ -35,6 +35,7 @@ SECTIONS = (
 )
 LEGAL = "legal"
 EXCERPT_CHARS = 180
+_CODE_HEAD = re.compile(r'<div class="code-head">.*?</div>', re.DOTALL)
 _HEADING = re.compile(r'<h[23] id="([^"]+)">.*?</h[23]>', re.DOTALL)
 
 
@@ -99,16 +100,16 @@ def _place(guide: Guide, wanted: list[str]) -> Found:
         if anchor and all(word in told for word in wanted):
             url = f"{guide.url}#{anchor}"
             return Found(guide, url, headings.get(anchor, ""), _excerpt(text, wanted))
-    text = strip_tags(guide.page.html)
+    text = _words(guide.page.html)
     return Found(guide, guide.url, "", _excerpt(text, wanted))
 
 
 def _parts(page: str) -> Iterator[tuple[str, str]]:
     """Yield (anchor, text) of each section, the text without its tags."""
     pieces = _HEADING.split(page)
-    yield "", strip_tags(pieces[0])
+    yield "", _words(pieces[0])
     for anchor, piece in zip(pieces[1::2], pieces[2::2], strict=True):
-        yield anchor, html.unescape(strip_tags(piece))
+        yield anchor, html.unescape(_words(piece))
 
 
 def _excerpt(text: str, wanted: list[str]) -> str:
@@ -140,7 +141,12 @@ def _url(folder: str, slug: str) -> str:
 
 
 def _text(guide: Guide) -> str:
-    return f"{guide.page.title} {strip_tags(guide.page.html)}".lower()
+    return f"{guide.page.title} {_words(guide.page.html)}".lower()
+
+
+def _words(page: str) -> str:
+    """Return the text, without the names and buttons above blocks of code."""
+    return strip_tags(_CODE_HEAD.sub(" ", page))
 
 
 @lru_cache(maxsize=128)

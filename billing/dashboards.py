@@ -111,7 +111,7 @@ def error_percent(sums: Sums) -> float | None:
 def dollars(micros: float) -> str:
     """Return micro-dollars with as many digits as a small sum needs."""
     amount = micros / 1_000_000
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
+    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.4f}"
 
 
 def _rank(found: Sequence[int], percent: int) -> int:
@@ -175,7 +175,7 @@ def _latencies(report: UsageReport, sampled: dict[datetime, list[int]]) -> Plot:
         values = (found.median_ms, found.p95_ms) if found else (None, None)
         points.append(Point(_label(report, start), values))
     return line_plot(
-        "latency", "Time to answer", ("Half", "95 %"), points, shown_duration
+        "latency", "Time to answer", ("Median", "95 %"), points, shown_duration
     )
 
 

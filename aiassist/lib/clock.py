@@ -1,11 +1,14 @@
 """Time: aware, UTC, and the half-open windows that quotas count in."""
 
+import re
 from datetime import datetime, timedelta
 
 from django.utils import timezone
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 
 
 def now() -> datetime:
@@ -28,3 +31,12 @@ def day_window(moment: datetime) -> tuple[datetime, datetime]:
 def rfc3339(moment: datetime) -> str:
     """Return e.g. `2026-11-23T09:00:00Z` (RFC 3339, section 5.6)."""
     return moment.isoformat().replace("+00:00", "Z")
+
+
+def plainly(sentence: str) -> str:
+    """Return the sentence with its RFC 3339 times as e.g. `21:00 UTC on 3 Mar`."""
+
+    def shown(found: re.Match[str]) -> str:
+        return f"{datetime.fromisoformat(found[0]):%H:%M UTC on %-d %b}"
+
+    return _RFC3339.sub(shown, sentence)

@@ -10,6 +10,7 @@ from django.template.defaultfilters import filesizeformat
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from aiassist.lib import clock
 from aiassist.lib.highlight import highlight_code
 from billing import dashboards
 from billing.limits import Window
@@ -82,6 +83,12 @@ def duration(milliseconds: int) -> str:
 def moment(rfc3339: str) -> datetime:
     """Return the moment that RFC 3339 text names."""
     return datetime.fromisoformat(rfc3339)
+
+
+@register.filter
+def plainly(sentence: object) -> str:
+    """Return the sentence with its times as people read them."""
+    return clock.plainly(str(sentence))
 
 
 @register.filter

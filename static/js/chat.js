@@ -1,7 +1,7 @@
 /* The chat: streams an answer, renders it as DOM nodes, opens cited lines beside it. */
 
 import { element, renderMarkdown } from "./markdown.js";
-import { announce, reveal } from "./site.js";
+import { announce, reveal, signInAddress } from "./site.js";
 
 const root = document.querySelector("[data-chat]");
 const log = root.querySelector("[data-log]");
@@ -54,18 +54,20 @@ function addAnswer() {
   const node = element("article", "turn turn-answer is-waiting", heading, prose);
   log.append(node);
   toEnd();
-  return { node, prose, text: "", citations: [], usage: null, drawn: false, ended: false };
+  return { node, prose, text: "", citations: [], usage: null, ended: false, isKept: false, waits: null, took: 0 };
 }
 
+/* The whole answer anew, as its end can change what stands before. A long one is drawn
+   less often: at most a quarter of the time goes into it. */
 function draw(answer) {
-  if (answer.drawn) return;
-  answer.drawn = true;
-  requestAnimationFrame(() => {
-    answer.drawn = false;
+  answer.waits ??= setTimeout(() => {
+    answer.waits = null;
+    const began = performance.now();
     const follow = atEnd();
     answer.prose.replaceChildren(...renderMarkdown(answer.text, citing(answer.citations)));
     if (follow) toEnd();
-  });
+    answer.took = performance.now() - began;
+  }, Math.max(16, 3 * answer.took));
 }
 
 function note(answer, ...children) {
@@ -93,23 +95,55 @@ function addUsage(answer) {
   answer.node.append(element("p", "turn-meta", text));
 }
 
+const UNREACHED = { detail: "The server could not be reached. Check the connection and ask again." };
+
+/* What a refusal means on this page, where the API's own words would not help. */
+function wordsFor(problem) {
+  if (problem.code === "not_authenticated") return "You are signed out. Your question is not lost.";
+  if (problem.code === "not_found") return "This conversation, or its workspace, was deleted meanwhile.";
+  return problem.detail || "The answer could not be had. Try again in a moment.";
+}
+
+/* Moments as people read them, where the API's sentences hold RFC 3339. */
+function plainly(text) {
+  const shown = { timeZone: "UTC", hour: "2-digit", minute: "2-digit", day: "numeric", month: "short" };
+  return text.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, (each) => `${new Date(each).toLocaleString("en-GB", shown)} UTC`);
+}
+
+function linkFor(problem) {
+  if (problem.code === "not_authenticated") return ["Sign in again", signInAddress()];
+  if (problem.policy) return ["Why was this refused?", root.dataset.whyUrl.replace("CODE", problem.code)];
+  return null;
+}
+
 function showProblem(answer, problem) {
-  const parts = [problem.detail || "The answer could not be had. Try again in a moment."];
+  const parts = [wordsFor(problem)];
   for (const alternative of problem.alternatives || []) parts.push(` ${alternative}`);
-  note(answer, ...parts);
-  if (problem.policy) {
-    const link = element("a", "", "Why was this refused?");
-    link.href = root.dataset.whyUrl.replace("CODE", problem.code);
-    answer.node.append(element("p", "small", link));
-  }
+  note(answer, plainly(parts.join("")));
   const again = element("button", "button button-small", "Ask again");
   again.type = "button";
-  again.addEventListener("click", () => {
-    input.value = answer.question;
-    input.focus();
-  });
-  answer.node.append(element("p", "", again));
-  announce(parts.join(""));
+  again.addEventListener("click", () => askAgain(answer));
+  const row = element("p", "row small", again);
+  const where = linkFor(problem);
+  if (where) {
+    const link = element("a", "", where[0]);
+    link.href = where[1];
+    row.append(link);
+  }
+  answer.node.append(row);
+  announce(plainly(parts.join("")));
+}
+
+/* A question that the server has kept is taken back there first. */
+function askAgain(answer) {
+  if (running) return;
+  if (answer.isKept) {
+    retry();
+    return;
+  }
+  answer.node.previousElementSibling?.remove();
+  answer.node.remove();
+  ask(answer.question);
 }
 
 function nameConversation(id, question) {
@@ -128,6 +162,7 @@ function nameConversation(id, question) {
 function take(answer, name, data) {
   if (name === "context") {
     answer.citations = data.citations;
+    answer.isKept = true;
     nameConversation(data.conversation_id, answer.question);
   } else if (name === "delta") {
     answer.text += data.text;
@@ -213,7 +248,8 @@ async function ask(question) {
       note(answer, "You stopped this answer.");
       announce("Stopped.");
     } else {
-      showProblem(answer, { detail: "The server could not be reached. Check the connection and ask again." });
+      const broke = { detail: "The connection broke before the answer was complete." };
+      showProblem(answer, answer.isKept ? broke : UNREACHED);
     }
   }
   answer.node.classList.remove("is-waiting");
@@ -228,14 +264,17 @@ async function ask(question) {
 /* The kept answer in place of the streamed one: its code is coloured on the server. */
 async function settle(answer) {
   const id = form.elements.conversation_id.value;
-  if (!id || !answer.text) return;
+  if (!id || !answer.isKept) return;
   const response = await fetch(root.dataset.conversationUrl.replace("CONVERSATION", id)).catch(() => null);
   if (!response?.ok || running) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const part of [".chat-head", ".chat-list"]) {
+    root.querySelector(part).replaceWith(document.importNode(page.querySelector(part), true));
+  }
   const kept = [...page.querySelectorAll(".turn-answer")].pop();
   const same = (node) => node?.textContent.replace(/\W/g, "").slice(0, 60);
   // An answer that was stopped, or is not written yet, is not the last one there.
-  if (!kept || same(kept.querySelector(".prose")) !== same(answer.prose)) return;
+  if (!answer.text || !kept || same(kept.querySelector(".prose")) !== same(answer.prose)) return;
   for (const node of log.querySelectorAll("[data-retry]")) node.remove();
   const notes = [...answer.node.querySelectorAll(".turn-note")];
   const fresh = document.importNode(kept, true);
@@ -247,6 +286,16 @@ async function settle(answer) {
 /* Take the last question back and ask it again, with what is picked now. */
 async function retry() {
   if (running) return;
+  const last = [...log.querySelectorAll(".turn-answer")].pop();
+  const question = await takeBack(last).catch(() => showProblem({ node: last, isKept: true }, UNREACHED));
+  if (!question) return;
+  const turns = [...log.querySelectorAll(".turn")];
+  const from = turns.map((turn) => turn.classList.contains("turn-user")).lastIndexOf(true);
+  for (const turn of turns.slice(from)) turn.remove();
+  ask(question);
+}
+
+async function takeBack(last) {
   const headers = {
     "Content-Type": "application/json",
     "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
@@ -255,27 +304,26 @@ async function retry() {
   const wish = { method: "POST", headers, body: JSON.stringify({ feature: "basic_chat" }) };
   const verdict = await (await fetch(root.dataset.checkUrl, wish)).json();
   if (!verdict.allowed) {
-    const last = [...log.querySelectorAll(".turn-answer")].pop();
-    showProblem({ node: last, question: "" }, verdict.reasons[0]);
-    return;
+    showProblem({ node: last, isKept: true }, verdict.reasons?.[0] ?? verdict);
+    return "";
   }
   const id = form.elements.conversation_id.value;
   const address = `${root.dataset.conversationUrl.replace("CONVERSATION", id)}retry/`;
-  const { question } = await (await fetch(address, { method: "POST", headers })).json();
-  if (!question) return;
-  const turns = [...log.querySelectorAll(".turn")];
-  const from = turns.map((turn) => turn.classList.contains("turn-user")).lastIndexOf(true);
-  for (const turn of turns.slice(from)) turn.remove();
-  ask(question);
+  const response = await fetch(address, { method: "POST", headers });
+  if (!response.ok) {
+    showProblem({ node: last, isKept: true }, { code: response.status === 404 ? "not_found" : "" });
+    return "";
+  }
+  return (await response.json()).question;
 }
 
 /* The cited lines beside the chat; on narrow screens the link just opens. */
 async function openSource(url) {
-  const response = await fetch(url);
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const response = await fetch(url).catch(() => null);
+  const page = new DOMParser().parseFromString(await response?.text() ?? "", "text/html");
   const source = page.querySelector(".source, .empty");
   if (!source) {
-    location.assign(url);
+    location.assign(url); // a page of its own says what is wrong
     return;
   }
   panel.querySelector("[data-source-body]").replaceChildren(document.importNode(source, true));

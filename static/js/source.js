@@ -30,5 +30,7 @@ document.addEventListener("click", (event) => {
 });
 
 window.addEventListener("hashchange", mark);
-if (location.hash) mark();
-else document.querySelector(".source-line.is-cited")?.scrollIntoView({ block: "center" });
+// The server has marked what ?start=…&end=… cites; its #L… is only where that begins.
+const cited = document.querySelector(".source-line.is-cited");
+if (location.hash && location.hash !== `#${cited?.id}`) mark();
+else cited?.scrollIntoView({ block: "center" });

@@ -8,7 +8,15 @@ import pytest
 from django.contrib.staticfiles import finders
 from django.test import Client
 
-from aiassist.guides import LEGAL, Guide, _linker, _slugs, all_sections, get_guide
+from aiassist.guides import (
+    LEGAL,
+    Guide,
+    _linker,
+    _slugs,
+    all_sections,
+    get_guide,
+    search_guides,
+)
 
 GUIDES = [guide for section in all_sections() for guide in section.guides]
 PAGES = [*GUIDES, *(get_guide(LEGAL, slug) for slug in _slugs(LEGAL))]
@@ -52,3 +60,10 @@ def test_a_link_out_of_the_docs_stays_as_it_was_written():
     assert _linker("public")("../../deploy/nginx/aiassist.conf") == (
         "../../deploy/nginx/aiassist.conf"
     )
+
+
+def test_a_search_reads_no_buttons():
+    found = search_guides("quota x-ratelimit-limit-requests")
+
+    assert found
+    assert all("Copy" not in each.excerpt for each in found)
