@@ -34,6 +34,7 @@ from assistant.providers.parts import (
     parts_of,
     wants_json,
 )
+from assistant.providers.schemas import closed
 from assistant.providers.wire import count_of, mapping, post, sse_data, text_of
 
 API_VERSION = "2023-06-01"
@@ -105,17 +106,20 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
     """Return the request in Anthropic's wire format."""
     if request.native is not None:
         return _native_body(request, request.native.body)
+    system, messages = _system(request), _messages(request.messages)
+    if system and not messages:  # which Anthropic refuses
+        system, messages = "", [{"role": "user", "content": system}]
     body: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens,
-        "messages": _messages(request.messages),
+        "messages": messages,
         "stream": True,
     }
-    if system := _system(request):
+    if system:
         body["system"] = system
     body |= _sampling(request)
-    if request.stop:
-        body["stop_sequences"] = list(request.stop)
+    if stops := [stop for stop in request.stop if stop.strip()]:  # no others are taken
+        body["stop_sequences"] = stops
     if request.tools:
         body |= _tools(request)
     if thinking := mapping(request.extra.get("thinking")):
@@ -200,7 +204,7 @@ def _content(message: ChatMessage) -> str | list[dict[str, Any]]:
         return message.content
     blocks = [_block(part) for part in parts]
     for call in calls:
-        block = {"id": call.id, "name": call.name, "input": call.arguments}
+        block = {"id": _id(call.id), "name": call.name, "input": call.arguments}
         blocks.append({"type": "tool_use", **block})
     return blocks
 
@@ -219,11 +223,16 @@ def _block(part: Text | Image) -> dict[str, Any]:
     return {"type": "document" if is_document else "image", "source": source}
 
 
+def _id(call_id: str) -> str:
+    """Return an id as Anthropic takes it: other vendors write dots and colons."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", call_id)
+
+
 def _result(message: ChatMessage) -> dict[str, Any]:
     content = [_block(part) for part in parts_of(message)]
     return {
         "type": "tool_result",
-        "tool_use_id": call_id_of(message),
+        "tool_use_id": _id(call_id_of(message)),
         "content": content,
     }
 
@@ -233,7 +242,7 @@ def _tools(request: ChatRequest) -> dict[str, Any]:
         {
             "name": function["name"],
             "description": text_of(function.get("description")),
-            "input_schema": mapping(function.get("parameters")) or {"type": "object"},
+            "input_schema": {"type": "object", **mapping(function.get("parameters"))},
         }
         for function in functions_of(request.tools)
     ]
@@ -255,7 +264,7 @@ def _output_config(extra: JsonObject) -> dict[str, Any]:
     if effort := _EFFORTS.get(text_of(extra.get("reasoning_effort"))):
         config["effort"] = effort
     if (schema := json_schema_of(extra)) is not None:
-        config["format"] = {"type": "json_schema", "schema": schema}
+        config["format"] = {"type": "json_schema", "schema": closed(schema)}
     return config
 
 

@@ -54,6 +54,7 @@ from assistant.providers.wire import (
     text_of,
 )
 
+MAX_STOPS = 5  # stop sequences that it takes
 MAX_BATCH = 100  # texts that it embeds at once
 _FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
 _MODES = {"none": "NONE", "required": "ANY"}
@@ -136,11 +137,14 @@ def _destination(access: Access | None = None) -> Destination:
 
 def body_of(request: ChatRequest) -> dict[str, Any]:
     """Return the request in Gemini's wire format: the assistant is the `model`."""
+    contents = _contents(request.messages)
+    system = "\n\n".join(m.content for m in request.messages if m.role == "system")
+    if system and not contents:  # which Gemini refuses
+        system, contents = "", [{"role": "user", "parts": [{"text": system}]}]
     body: dict[str, Any] = {
-        "contents": _contents(request.messages),
+        "contents": contents,
         "generationConfig": _config(request),
     }
-    system = "\n\n".join(m.content for m in request.messages if m.role == "system")
     if system:
         body["systemInstruction"] = {"parts": [{"text": system}]}
     if functions := functions_of(request.tools):
@@ -157,7 +161,7 @@ def _config(request: ChatRequest) -> dict[str, Any]:
     if request.top_p is not None:
         config["topP"] = request.top_p
     if request.stop:
-        config["stopSequences"] = list(request.stop)
+        config["stopSequences"] = list(request.stop[:MAX_STOPS])
     schema = json_schema_of(request.extra)
     if schema is not None or wants_json(request.extra):
         config["responseMimeType"] = "application/json"

@@ -13,7 +13,14 @@ from django.conf import settings
 from aiassist.lib.egress import Destination
 from aiassist.lib.tokens import count_tokens
 from assistant.errors import ProviderMalformed, ProviderUnavailable
-from assistant.providers.base import Access, ChatMessage, ChatRequest, Delta, Usage
+from assistant.providers.base import (
+    Access,
+    ChatMessage,
+    ChatRequest,
+    Delta,
+    JsonObject,
+    Usage,
+)
 from assistant.providers.embedding import (
     Embedded,
     EmbedRequest,
@@ -24,7 +31,14 @@ from assistant.providers.embedding import (
 )
 from assistant.providers.given import GivenDestination
 from assistant.providers.listing import Listing, listed
-from assistant.providers.parts import Image, call_names, calls_of, parts_of
+from assistant.providers.parts import (
+    Image,
+    call_names,
+    calls_of,
+    functions_of,
+    n_images,
+    parts_of,
+)
 from assistant.providers.wire import (
     count_of,
     mapping,
@@ -34,6 +48,7 @@ from assistant.providers.wire import (
     text_of,
 )
 
+IMAGE_TOKENS = 1000  # about what its models make of one
 listing = Listing("api/tags", "models", "name", kept_seconds=5.0)
 
 
@@ -104,12 +119,12 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
     """Return the request in Ollama's wire format.
 
     `num_ctx` must hold prompt and answer: Ollama cuts the prompt silently beyond it.
+    It is a power of two, as Ollama loads the model anew for each other window.
     """
-    texts = [request.raw] if request.raw else [m.content for m in request.messages]
-    n_prompt = sum(map(count_tokens, texts))
+    needed = _prompt_tokens(request) * 5 // 4 + request.max_tokens
     options: dict[str, Any] = {
         "num_predict": request.max_tokens,
-        "num_ctx": max(4096, (n_prompt * 5 // 4 + request.max_tokens + 1023) & ~1023),
+        "num_ctx": max(4096, 1 << (needed - 1).bit_length()),
     }
     if request.temperature is not None:
         options["temperature"] = request.temperature
@@ -124,9 +139,8 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
         "stream": True,
         "options": options,
     }
-    # Ollama knows no tool_choice; without tools none can be called.
-    if request.tools and request.extra.get("tool_choice") != "none":
-        body["tools"] = list(request.tools)
+    if tools := _tools(request):
+        body["tools"] = tools
     if (wanted := _format(mapping(request.extra.get("response_format")))) is not None:
         body["format"] = wanted
     effort = text_of(request.extra.get("reasoning_effort"))
@@ -135,6 +149,27 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
     elif effort in ("low", "medium", "high") and "gpt-oss" in request.model:
         body["think"] = effort  # other models know no levels, and some no thinking
     return body
+
+
+def _tools(request: ChatRequest) -> list[JsonObject]:
+    """Return the functions: Ollama knows no other tools, and no tool_choice."""
+    if request.extra.get("tool_choice") == "none":
+        return []
+    return [tool for tool in request.tools if functions_of([tool])]
+
+
+def _prompt_tokens(request: ChatRequest) -> int:
+    if request.raw:
+        return count_tokens(request.raw)
+    texts = [message.content for message in request.messages]
+    for message in request.messages:
+        texts += (
+            f"{call.name} {json.dumps(call.arguments)}" for call in calls_of(message)
+        )
+    if tools := _tools(request):
+        texts.append(json.dumps(tools))
+    n_shown = sum(map(n_images, request.messages))
+    return sum(map(count_tokens, texts)) + IMAGE_TOKENS * n_shown
 
 
 def _raw_body(request: ChatRequest, options: dict[str, Any]) -> dict[str, Any]:

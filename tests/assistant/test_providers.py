@@ -1,5 +1,6 @@
 """Each vendor's wire, against the stand-in: what is sent and what is understood."""
 
+import json
 from typing import Any
 
 import pytest
@@ -167,9 +168,18 @@ async def test_ollama_is_given_a_window_that_holds_the_prompt(
     """It cuts a longer prompt silently."""
     provider.will(ollama_stream("x"))
 
-    await ask("ollama", messages=(ChatMessage("user", "word " * 6000),))
+    schema = {"type": "object", "description": "word " * 9000}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    function = {"name": "f", "arguments": json.dumps({"a": "word " * 20_000})}
+    wire = {"role": "assistant", "tool_calls": [{"id": "c", "function": function}]}
 
-    assert provider.chats[0].body["options"]["num_ctx"] >= 6000 + 99
+    await ask("ollama", messages=(ChatMessage("user", "word " * 6000),))
+    await ask("ollama", tools=(tool, {"type": "custom", "custom": {"name": "c"}}))
+    await ask("ollama", messages=(ChatMessage("assistant", "", wire),))
+
+    windows = [seen.body["options"]["num_ctx"] for seen in provider.chats]
+    assert windows == [8192, 16_384, 32_768]  # few, as each other one is loaded anew
+    assert provider.chats[1].body["tools"] == [tool]
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
@@ -294,7 +304,10 @@ async def test_anthropic_counts_what_its_cache_gave(provider: FakeProvider) -> N
 
     deltas = await ask("anthropic")
 
-    assert deltas == [Delta(finish_reason="length", usage=Usage(113, 5, 100))]
+    assert deltas == [
+        Delta(usage=Usage(113, None, 100)),
+        Delta(finish_reason="length", usage=Usage(113, 5, 100)),
+    ]
 
 
 async def test_comments_names_and_carriage_returns_are_understood(

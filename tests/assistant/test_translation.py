@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from assistant.providers.base import ChatMessage, Delta
+from assistant.providers.schemas import closed
 from tests.assistant.vendors import ask, configure
 from tests.fakes.providers import (
     FakeProvider,
@@ -291,11 +292,80 @@ async def test_a_schema_is_demanded_in_each_vendors_words(
 
     body = await sent("anthropic", provider, extra=extra)
     assert body["output_config"] == {
-        "format": {"type": "json_schema", "schema": SCHEMA}
+        "format": {
+            "type": "json_schema",
+            "schema": {**SCHEMA, "additionalProperties": False},
+        }
     }
     config = (await sent("google", provider, extra=extra))["generationConfig"]
     assert config["responseMimeType"] == "application/json"
     assert config["responseJsonSchema"] == SCHEMA
+
+
+def test_a_schema_is_closed_and_says_in_words_what_anthropic_refuses() -> None:
+    inner = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}
+    given = {
+        "properties": {"list": {"type": "array", "minItems": 2, "items": inner}},
+        "$defs": {"x": {"oneOf": [inner, {"type": "null"}], "description": "One."}},
+    }
+
+    told = closed(given)
+
+    shut = {
+        "type": "object",
+        "properties": {"n": {"type": "integer", "description": '{"minimum": 1}'}},
+        "additionalProperties": False,
+    }
+    listed = {"type": "array", "items": shut, "description": '{"minItems": 2}'}
+    assert told == {
+        "properties": {"list": listed},
+        "$defs": {"x": {"anyOf": [shut, {"type": "null"}], "description": "One."}},
+        "additionalProperties": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("vendor", "asked"),
+    [
+        ("anthropic", [{"role": "user", "content": "Be brief."}]),
+        ("google", [{"role": "user", "parts": [{"text": "Be brief."}]}]),
+    ],
+)
+async def test_instructions_alone_are_the_question(
+    vendor: str, asked: object, provider: FakeProvider
+) -> None:
+    messages = (ChatMessage("system", "Be brief."), ChatMessage("user", ""))
+    body = await sent(vendor, provider, messages=messages)
+
+    assert body.get("messages", body.get("contents")) == asked
+    assert not {"system", "systemInstruction"} & body.keys()
+
+
+async def test_stops_that_a_vendor_refuses_are_left_out(provider: FakeProvider) -> None:
+    body = await sent("anthropic", provider, stop=("\n\n", "END"))
+    assert body["stop_sequences"] == ["END"]
+    assert "stop_sequences" not in await sent("anthropic", provider, stop=("\n",))
+    body = await sent("google", provider, stop=tuple("abcdefg"))
+    assert body["generationConfig"]["stopSequences"] == list("abcde")
+
+
+async def test_another_vendors_calls_go_on_at_anthropic(provider: FakeProvider) -> None:
+    """Whoever changes the model in mid-conversation brings ids like these."""
+    function = {"name": "read_file", "arguments": "{}"}
+    wire = {"tool_calls": [{"id": "functions.read:0", "function": function}]}
+    result = {"role": "tool", "tool_call_id": "functions.read:0", "content": "x"}
+    open_tool = {"type": "function", "function": {"name": "f", "parameters": {"a": 1}}}
+
+    body = await sent(
+        "anthropic",
+        provider,
+        messages=(ChatMessage("assistant", "", wire), ChatMessage("tool", "x", result)),
+        tools=(open_tool,),
+    )
+
+    call, answer = (message["content"][0] for message in body["messages"])
+    assert call["id"] == answer["tool_use_id"] == "functions_read_0"
+    assert body["tools"][0]["input_schema"] == {"type": "object", "a": 1}
 
 
 async def test_any_json_is_demanded_of_anthropic_in_words(
