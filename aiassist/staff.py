@@ -74,8 +74,8 @@ def funnel(since: datetime) -> list[FunnelStep]:
         ("Called with it", called),
         ("Indexed a workspace", indexed),
     )
-    total = signed_up.count()
     counted = [(name, rows.count()) for name, rows in steps]
+    total = counted[0][1]
     return [FunnelStep(name, n, round(100 * n / (total or 1))) for name, n in counted]
 
 
@@ -86,7 +86,6 @@ def _keys() -> "QuerySet[ApiKey]":
 def _queue(moment: datetime) -> dict[str, Any]:
     active = IndexJob.objects.active()
     oldest = active.order_by("created_at").values_list("created_at", flat=True).first()
-    failed = IndexJob.objects.filter(
-        state="failed", finished_at__gte=moment - timedelta(days=1)
-    )
+    recent = IndexJob.objects.filter(created_at__gte=moment - timedelta(days=1))
+    failed = recent.filter(state="failed")
     return {"depth": active.count(), "oldest": oldest, "failed": failed.count()}

@@ -39,7 +39,7 @@ from billing.models import (
 )
 from billing.override_admin import LimitOverrideAdmin
 from billing.selectors import holders_of, tier_of
-from billing.simulator import DAYS, SHOWN, changes, simulate
+from billing.simulator import DAYS, SHOWN, changes, excesses, simulate
 from billing.subscriptions import change_tier, end_subscription
 from billing.usage import report
 
@@ -140,6 +140,7 @@ class TierAdmin(_ModelAdmin):
             return None
         draft = form.save(commit=False)
         holders = holders_of(before)
+        today, found = simulate(before, draft)
         context = {
             **self.admin_site.each_context(request),
             "title": f"What the draft of {before.name} would do",
@@ -148,8 +149,9 @@ class TierAdmin(_ModelAdmin):
             "changes": list(changes(before, draft)),
             "n_holders": holders.count(),
             "holders": holders[:SHOWN],
-            "found": simulate(draft),
-            "today": simulate(before),
+            "found": found,
+            "today": today,
+            "excesses": list(excesses(before, draft)),
             "fields": [
                 (name, value)
                 for name, values in request.POST.lists()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Avg, Count, Q, Value
+from django.db.models import Avg, Count, Exists, OuterRef, Q, Value
 from django.db.models.functions import TruncDay, TruncHour
 
 from accounts.models import User
@@ -150,15 +150,10 @@ def analytics(period: str, *, now: datetime | None = None) -> Analytics:
 
 def tier_mix(moment: datetime, *, living: int) -> list[tuple[str, int]]:
     """Return how many of the living users hold each tier, the smallest tier first."""
-    held = Counter(
-        dict(
-            Subscription.objects.running_at(moment)
-            .filter(user__deleted_at__isnull=True)
-            .order_by()
-            .values_list("tier_id")
-            .annotate(n=Count("user", distinct=True))
-        )
-    )
+    deleted = User.objects.filter(pk=OuterRef("user_id"), deleted_at__isnull=False)
+    running = Subscription.objects.running_at(moment).filter(~Exists(deleted))
+    by_tier = running.order_by().values_list("tier_id").annotate(n=Count("pk"))
+    held = Counter(dict(by_tier))
     held[DEFAULT_TIER] += max(0, living - sum(held.values()))
     return [(tier.name, held[tier.code]) for tier in Tier.objects.order_by("rank")]
 

@@ -43,7 +43,7 @@ def roll_up(*, now: datetime | None = None) -> int:
             UsageDay.objects.bulk_create(
                 rows, update_conflicts=True, unique_fields=_KEY, update_fields=_VALUES
             )
-        _sum_everybody(day)
+        sum_everybody(day)
     mark.read_until = max(mark.read_until, moment)
     mark.save()
     return len(days)
@@ -87,7 +87,7 @@ def _sums_of(day: datetime) -> Iterator[UsageDay]:
         )
 
 
-def _sum_everybody(day: datetime) -> None:
+def sum_everybody(day: datetime) -> None:
     """Write a day's sums and speeds over all users, erased ones included."""
     records = UsageRecord.objects.admitted_in(*clock.day_window(day)).order_by()
     sums = records.values(*_NAMES).annotate(**SUMS)

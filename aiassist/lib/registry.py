@@ -27,3 +27,6 @@ health_checks = Registry()
 erasers = Registry()
 # name -> function(user, tier, n) -> None; raises LimitRefused as the real call would
 limit_judges = Registry()
+# column of a tier -> function(users, limit) -> [(user id, what they hold)] of those of
+# the queryset who hold more than the limit
+tier_holdings = Registry()

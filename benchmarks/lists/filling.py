@@ -6,8 +6,10 @@ from allauth.account.models import EmailAddress
 from django.db import connection, models
 
 from accounts.models import ApiKey, AuditEvent, TokenFamily, User
+from aiassist.lib import clock
 from assistant.models import Conversation
 from billing.models import Quota, Subscription, UsageDay, UsageRecord
+from billing.rollups import sum_everybody
 from workspaces.models import IndexJob, Workspace
 
 # Of n, the number of a row: somebody; the first hundred people do most of the work.
@@ -188,3 +190,6 @@ def _sum_up() -> None:
             "INSERT INTO billing_rollupmark (id, read_until) VALUES (1, now()) "
             "ON CONFLICT (id) DO UPDATE SET read_until = now()"
         )
+    today, _ = clock.day_window(clock.now())
+    for n in range(62):
+        sum_everybody(today - clock.DAY * (n + 1))

@@ -1,14 +1,22 @@
 """The simulator's verdicts are those of real calls."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from aiassist.lib.errors import QuotaExceeded
+from aiassist.lib.errors import LimitRefused, QuotaExceeded
+from assistant.catalogue import Offer, allowed
+from billing import simulator
+from billing.admission import Admission
+from billing.gates import require_feature, require_provider
+from billing.ledger import Settlement, settle
 from billing.models import Tier
-from billing.simulator import Call, replay
-from tests.billing.people import NOON, tier, use
+from billing.simulator import Call, excesses, replay, simulate
+from tests.billing.people import NOON, ask, tier, use
+from workspaces.files import put_file
+from workspaces.models import Workspace
 
 pytestmark = pytest.mark.django_db
 
@@ -36,20 +44,111 @@ def test_an_hours_window_opens_again_with_the_next_hour():
     assert found.reasons == {"quota_exceeded (hour)": 2}
 
 
-def test_the_present_limits_reproduce_the_real_refusals(alice):
+LIMITS: dict[str, dict[str, Any]] = {
+    "hour": {"requests_per_hour": 3},
+    "day": {"requests_per_day": 7},
+    "both": {"requests_per_hour": 3, "requests_per_day": 7},
+    "concurrency": {"max_concurrent": 1},
+    "feature": {"features": ["code_explanation"]},
+    "provider": {"providers": ["ollama"]},
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_the_present_limits_reproduce_the_real_refusals(alice, limit):
     """Each call is made for real, at its moment; the replay says the same of each."""
-    limits = {"requests_per_hour": 3, "requests_per_day": 7}
-    tier("free", **limits)
-    made = calls(*range(0, 300, 11))
-    real = []
+    tier("free", **LIMITS[limit])
+    latency_ms = 14 * 60_000 if limit == "concurrency" else 0
+    made = [
+        call._replace(provider=provider, latency_ms=latency_ms)
+        for i, call in enumerate(calls(*range(0, 300, 9)))
+        for provider in [("openai", "ollama", "extractive")[i % 3]]
+    ]
+    if limit != "provider":
+        made = [call._replace(provider="ollama") for call in made]
+    real: list[str] = []
+    running: list[tuple[datetime, Admission]] = []
     for call in made:
+        for ends_at, held in list(running):
+            if ends_at <= call.at:
+                settle(held, Settlement())
+                running.remove((ends_at, held))
         try:
-            use(alice, now=call.at)
-        except QuotaExceeded as refused:
-            real.append(f"{refused.code} ({refused.details['policy']})")
+            require(tier("free"), call)
+            held = ask(alice, now=call.at, feature=call.feature)
+        except LimitRefused as refused:
+            policy = refused.details["policy"]
+            windowed = isinstance(refused, QuotaExceeded)
+            real.append(f"{refused.code} ({policy})" if windowed else refused.code)
+        else:
+            running.append((call.at + timedelta(milliseconds=call.latency_ms), held))
     found = replay(Tier.objects.get(pk="free"), made)
 
     assert real and found.reasons == Counter(real)
+
+
+def require(held, call):
+    """Judge as the gateway does before it asks for admission."""
+    require_feature(held, call.feature)
+    if not allowed([an_offer(call.provider)], held):
+        require_provider(held, call.provider)
+
+
+def an_offer(provider):
+    return Offer(provider=provider, name="m", upstream_name="m")
+
+
+def test_what_runs_in_here_or_on_a_key_of_ones_own_asks_for_no_provider():
+    made = [
+        *calls(0, provider="local"),
+        *calls(1, provider="extractive"),
+        *calls(2, provider="openai", own_key=True),
+    ]
+    lacking = {"providers": [], "own_provider_keys": True}
+
+    assert replay(draft(**lacking), made).blocked == 0
+    lacking["own_provider_keys"] = False
+    assert replay(draft(**lacking), made).reasons == {"provider_not_in_tier": 1}
+
+
+def test_a_call_that_a_local_model_answered_in_place_of_a_refusal_is_none():
+    made = [*calls(0, 1), *calls(2, fallback="quota", cost_usd_micros=3)]
+    found = replay(draft(requests_per_hour=2), made)
+
+    assert (found.blocked, found.cost_usd_micros) == (0, 3)
+
+
+def test_prompts_over_the_drafts_context_are_counted():
+    found = replay(draft(context_tokens=1000), calls(0, 1, tokens_in=1001))
+
+    assert (found.larger, found.blocked) == (2, 0)
+
+
+def test_of_a_very_large_ledger_the_newest_calls_are_replayed(alice, monkeypatch):
+    for minute in range(5):
+        use(alice, now=NOON + timedelta(minutes=minute))
+    monkeypatch.setattr(simulator, "MAX_CALLS", 3)
+    (found,) = simulate(draft(), now=NOON + timedelta(hours=1))
+
+    assert (found.calls, found.since) == (3, NOON + timedelta(minutes=1))
+
+
+def test_who_has_more_than_the_draft_allows_is_named(alice, charlie):
+    Workspace.objects.create(user=alice.user, name="another")
+    put_file(workspace=alice.workspace, path="a.py", data=b"x = 1\n" * 99)
+    before = Tier.objects.get(pk="free")
+    smaller = draft(
+        max_workspaces=1, max_storage_bytes=99, max_file_bytes=99, requests_per_day=1
+    )
+    found = {each.limit: each for each in excesses(before, smaller)}
+
+    assert {limit: (each.most, len(each.users)) for limit, each in found.items()} == {
+        "max workspaces": (2, 1),
+        "max storage bytes": (594, 1),
+        "max file bytes": (594, 1),
+    }
+    assert found["max workspaces"].users[0][1] == alice.user.email
+    assert list(excesses(before, before)) == []
 
 
 def test_a_refused_call_uses_nothing_up():
@@ -59,7 +158,7 @@ def test_a_refused_call_uses_nothing_up():
 
 
 def test_calls_that_run_at_one_time_are_counted():
-    long = calls(0, 1, 2, 10, latency=timedelta(minutes=5))
+    long = calls(0, 1, 2, 10, latency_ms=5 * 60_000)
     found = replay(draft(max_concurrent=2), long)
 
     assert found.reasons == {"quota_exceeded (concurrency)": 1}
