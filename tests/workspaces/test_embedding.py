@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from aiassist.lib import tokens
+from workspaces.indexing import embedding
 from workspaces.indexing import prepared_model as prepared
 from workspaces.indexing.embedding import MAX_TOKENS, embed_passages, embed_query
+from workspaces.indexing.minilm_graph import build_model
 
 Array = NDArray[Any]
 Weights = dict[str, Array]
@@ -105,13 +107,13 @@ def test_vectors_are_those_of_the_published_model():
 
 
 def test_a_vector_depends_on_its_text_alone():
-    """J1: neighbours, padding and order change nothing."""
+    """J1: neighbours and order change nothing, not one bit."""
     alone = np.stack([embed_passages([text])[0] for text in TEXTS])
     together = embed_passages(TEXTS)
     crowded = embed_passages([*reversed(TEXTS), *["noise " * n for n in range(60)]])
 
-    assert np.abs(alone - together).max() < 1e-6
-    assert np.abs(alone - crowded[: len(TEXTS)][::-1]).max() < 1e-6
+    assert np.array_equal(alone, together)
+    assert np.array_equal(alone, crowded[: len(TEXTS)][::-1])
 
 
 def test_likeness_follows_meaning():
@@ -195,9 +197,30 @@ def test_full_precision_is_the_reference_itself(settings, tmp_path, backend):
 
     session = onnxruntime.InferenceSession(str(prepared.prepared_model()))
     ids = np.array([tokens.tokenizer().encode(TEXTS[0]).ids], np.int32)
-    (vector,) = session.run(None, {"ids": ids, "mask": np.ones_like(ids)})[0]
+    (vector,) = session.run(None, {"ids": ids})[0]
 
     assert vector == pytest.approx(reference(TEXTS[:1])[0], abs=1e-4)
+
+
+def test_others_weights_have_a_name_of_their_own(settings):
+    """Vectors of two models are never mixed: embeddings are reused by this name."""
+    settings.EMBEDDING_MODEL_PATH = str(tokens.model_folder())
+
+    assert embedding._model_name() == (
+        f"{embedding.MODEL_NAME}-{prepared.weights_digest()}"
+    )
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8-unsigned"])
+def test_processors_with_and_without_signed_products_agree(precision):
+    import onnxruntime  # noqa: PLC0415
+
+    weights = load_file(tokens.model_folder() / "model.safetensors")
+    model = build_model(weights, precision).SerializeToString()
+    ids = np.array([tokens.tokenizer().encode(TEXTS[0]).ids], np.int32)
+    (vector,) = onnxruntime.InferenceSession(model).run(None, {"ids": ids})[0]
+
+    assert vector @ reference(TEXTS[:1])[0] > 0.99
 
 
 def test_a_query_does_not_wait_behind_passages():

@@ -1,14 +1,15 @@
 """Turn passages and queries into vectors: all-MiniLM-L6-v2 on ONNX Runtime.
 
-A vector depends on its text alone, not on its neighbours in a call: see
-`minilm_graph`. Calls are safe from several threads.
+The model reads one text at a time, on one thread from end to end: a vector depends on
+its text alone, nothing is padded, no core waits for another between the model's steps,
+nor a query behind an index job. Calls are safe from several threads.
 """
 
 import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from aiassist.lib import tokens
-from workspaces.indexing.prepared_model import prepared_model
+from workspaces.indexing.prepared_model import prepared_model, weights_digest
 from workspaces.vectors.base import EMBEDDING_DIM, Vector
 
 if TYPE_CHECKING:
@@ -27,16 +28,17 @@ if TYPE_CHECKING:
 
 Vectors = NDArray[np.float32]  # n × EMBEDDING_DIM, each row of length 1
 
-# Names the numbers that come out: embeddings may be reused where it is equal.
-MODEL_NAME = (
-    "all-MiniLM-L6-v2/fp32-1"
-    if settings.EMBEDDING_BACKEND == "onnx-fp32"
-    else "all-MiniLM-L6-v2/int8-1"
-)
+
+def _model_name() -> str:
+    """Name the numbers that come out: embeddings may be reused where it is equal."""
+    numbers = "fp32-1" if settings.EMBEDDING_BACKEND == "onnx-fp32" else "int8-2"
+    if settings.EMBEDDING_MODEL_PATH:  # others' weights, maybe
+        numbers += f"-{weights_digest()}"
+    return f"all-MiniLM-L6-v2/{numbers}"
+
+
+MODEL_NAME = _model_name()
 MAX_TOKENS = 256  # the model was trained on no more; [CLS] and [SEP] included
-# Padded tokens in one run of the model: what lies between two of its layers then stays
-# in a core's own cache, which makes it a fifth quicker than four times as many.
-_BATCH_TOKENS = 512
 _TOKENIZE_AT_ONCE = 512
 # 256 tokens never need more, and a 100 MB line never reaches the tokenizer.
 _MAX_CHARS = 16_384
@@ -54,11 +56,11 @@ def embed_query(text: str) -> Vector:
 
 
 def embed_queries(texts: Sequence[str]) -> list[Vector]:
-    """Return a vector per query; those not seen lately are embedded in one go."""
+    """Return a vector per query; those not seen lately are embedded at once."""
     keys = [hashlib.sha256(t.encode("utf-8", "surrogatepass")).digest() for t in texts]
     found = {key: _query_cache.get(key) for key in keys}
     missing = [i for i, key in enumerate(keys) if found[key] is None]
-    fresh = _embed([texts[i] for i in missing], 1)
+    fresh = _embed([texts[i] for i in missing], n_cores())
     for i, vector in zip(missing, fresh, strict=True):
         own = vector.copy()
         own.flags.writeable = False
@@ -68,25 +70,23 @@ def embed_queries(texts: Sequence[str]) -> list[Vector]:
 
 
 def _embed(texts: Sequence[str], n_threads: int) -> Vectors:
-    """Embed batch after batch, so many at once.
-
-    Each batch is one thread's from end to end: no core waits for another between the
-    model's steps, nor a query behind an index job.
-    """
+    """Embed one text after another, so many at once."""
     vectors = np.empty((len(texts), EMBEDDING_DIM), np.float32)
     rows = _tokenize(texts)
     session = _session()
 
-    def run(batch: list[int]) -> None:
-        vectors[batch] = _run(session, [rows[i] for i in batch])
+    def run(i: int) -> None:
+        ids = np.array([rows[i]], np.int32)
+        vectors[i] = session.run(["vectors"], {"ids": ids})[0][0]
 
-    batches = list(_batches(rows))
-    if n_threads == 1 or len(batches) == 1:
-        for batch in batches:
-            run(batch)
+    # Longest first, so that no thread is left with a long one at the end.
+    order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
+    if n_threads == 1 or len(rows) < 2:
+        for i in order:
+            run(i)
     else:
         with ThreadPoolExecutor(n_threads, "embedding") as threads:
-            for _ in threads.map(run, batches):
+            for _ in threads.map(run, order):
                 pass
     return vectors
 
@@ -98,29 +98,6 @@ def _tokenize(texts: Sequence[str]) -> list[list[int]]:
         batch = [tokens.encodable(text[:_MAX_CHARS]) for text in part]
         rows.extend(encoding.ids for encoding in _tokenizer().encode_batch_fast(batch))
     return rows
-
-
-def _batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Group indices of rows of like length, longest first, within the budget."""
-    batch: list[int] = []
-    for i in sorted(range(len(rows)), key=lambda i: (-len(rows[i]), i)):
-        if batch and len(rows[batch[0]]) * (len(batch) + 1) > _BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
-
-
-def _run(session: "InferenceSession", rows: Sequence[Sequence[int]]) -> Vectors:
-    length = max(map(len, rows))
-    ids = np.zeros((len(rows), length), np.int32)
-    mask = np.zeros((len(rows), length), np.int32)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
-    vectors: Vectors = session.run(["vectors"], {"ids": ids, "mask": mask})[0]
-    return vectors
 
 
 @cache

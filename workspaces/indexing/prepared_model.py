@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from workspaces.indexing.minilm_graph import Precision
 
 # Part of the file's name: raise it when the graph changes.
-_GRAPH_VERSION = 1
+_GRAPH_VERSION = 2
 
 
 def prepared_model() -> Path:
@@ -60,10 +60,10 @@ def _folders() -> Iterator[Path]:
 
 
 def _file_name() -> str:
-    return f"minilm-{precision()}-{_GRAPH_VERSION}-{_weights_digest()}.onnx"
+    return f"minilm-{precision()}-{_GRAPH_VERSION}-{weights_digest()}.onnx"
 
 
-def _weights_digest() -> str:
+def weights_digest() -> str:
     """Tell one model's weights from another's by their size and first megabyte."""
     file = _weights_file()
     digest = hashlib.sha256(str(file.stat().st_size).encode())
