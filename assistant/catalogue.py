@@ -23,6 +23,7 @@ from assistant.providers.vendors import VENDORS
 from billing.gates import require_provider
 from billing.models import Tier
 from billing.prices import cost_usd_micros
+from workspaces.indexing.embedding import MAX_TOKENS
 
 AUTO = "auto"  # a model's name for clients that must name one: take the default
 EXTRACTIVE = "extractive"
@@ -81,9 +82,10 @@ class Offer:
     @property
     def parameters(self) -> tuple[str, ...]:
         """What a request may set and this model's provider heeds."""
-        provider = PROVIDERS[self.provider]
-        if not provider.takes_tools:
-            return ()
+        if self.makes_vectors:
+            return ("dimensions", "encoding_format")
+        if not PROVIDERS[self.provider].takes_tools:
+            return ("max_tokens", "stop")
         return (
             *("max_tokens", "temperature", "top_p", "stop", "tools", "tool_choice"),
             *("response_format", "structured_outputs", "reasoning_effort"),
@@ -187,6 +189,12 @@ async def offers_for(tier: Tier, user: User) -> list[Offer]:
     return allowed(await in_db(lambda: offers_of(user, tier, live)), tier)
 
 
+async def embedders_for(tier: Tier, user: User) -> list[Offer]:
+    """Do as `offers_for` for models that make vectors."""
+    live = await live_embedders()
+    return allowed(await in_db(lambda: embedders_of(user, tier, live)), tier)
+
+
 def offers_of(user: User, tier: Tier, live: Live) -> list[Offer]:
     """Return what the user can ask now, by their own keys where they have any."""
     entered = entered_offers()
@@ -197,7 +205,8 @@ def embedders_of(user: User, tier: Tier, live: Live) -> list[Offer]:
     """Do as `offers_of` for models that make vectors; the local one first."""
     entered = entered_offers()
     offers = embedders_from(entered, live)
-    return _with_own_keys(user, tier, entered, offers, for_vectors=True)
+    found = _with_own_keys(user, tier, entered, offers, for_vectors=True)
+    return [replace(offer, features=(EMBEDDINGS,)) for offer in found]
 
 
 def _with_own_keys(
@@ -274,7 +283,7 @@ def offers_from(entered: Iterable[Offer], live: Live) -> list[Offer]:
 def embedders_from(entered: Iterable[Offer], live: Live) -> list[Offer]:
     """Return what can make vectors now; the local model first."""
     making = [offer for offer in entered if offer.makes_vectors]
-    local = Offer(LOCAL, LOCAL_MODEL, LOCAL_MODEL)
+    local = Offer(LOCAL, LOCAL_MODEL, LOCAL_MODEL, MAX_TOKENS)
     return [local, *_to_be_had(making, EMBEDDERS, live)]
 
 

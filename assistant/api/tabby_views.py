@@ -74,6 +74,13 @@ class TabbyHealthView(TabbyView):
         )
 
 
+    @extend_schema(exclude=True)
+    async def post(self, request: Request) -> Response:
+        """Older plugins ask so."""
+        answered: Response = await self.get(request)
+        return answered
+
+
 class TabbyEventsView(TabbyView):
     """Telemetry of what was shown and taken. It holds code, so nothing is kept."""
 

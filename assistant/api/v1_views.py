@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from aiassist.lib.db import in_db
 from assistant.api.faces import FaceView, WireView
 from assistant.api.faces_schema import WORKSPACE_HEADER, whole_or_streamed
-from assistant.catalogue import Offer, find_offer, offers_for
+from assistant.catalogue import Offer, embedders_for, find_offer, offers_for
 from assistant.faces import embeddings
 from assistant.faces.base import Face
 from assistant.faces.chat import ChatFace
@@ -87,10 +87,13 @@ class V1ModelView(WireView):
         responses=OpenAIModelOutput,
     )
     async def get(self, request: Request, model_id: str) -> Response:
-        tier = await in_db(tier_of, self.principal.user)
-        offers = await offers_for(tier, self.principal.user)
-        found = find_offer(offers, model_id)
-        return Response(_model_body(found, tier))
+        """Tell of those that make vectors, too; the list is of those that answer."""
+        user = self.principal.user
+        tier = await in_db(tier_of, user)
+        offers = await offers_for(tier, user)
+        if not any(offer.is_called(model_id) for offer in offers):
+            offers += await embedders_for(tier, user)
+        return Response(_model_body(find_offer(offers, model_id), tier))
 
 
 class V1ChatCompletionsView(FaceView):

@@ -40,10 +40,12 @@ class CompletionsFace(OpenAIErrors):
                 raise reading.invalid(name, f"Leave '{name}' at 1.")
         if body.get("echo"):
             raise reading.invalid("echo", "The prompt is not sent back: leave it out.")
-        prompt = _prompt(body.get("prompt"))
+        prompt, suffix = _prompt(body.get("prompt")), reading.prose(body, "suffix")
+        if not (prompt.strip() or suffix.strip()):
+            raise _unreadable("'prompt' must be a text.")
         cursor = Cursor(
             prefix=prompt,
-            suffix=reading.prose(body, "suffix"),
+            suffix=suffix,
             language=reading.text(body, "language"),
             is_filled=holds_marks(prompt),
         )
@@ -175,9 +177,7 @@ def _id(turn: Turn) -> str:
 
 def _prompt(value: object) -> str:
     match value:
-        case str(text) if text.strip():
-            return text
-        case [str(text)] if text.strip():
+        case str(text) | [str(text)]:
             return text
         case [int(), *_] | [[int(), *_], *_]:
             raise _unreadable("Send the prompt as text: tokens differ between models.")

@@ -239,12 +239,25 @@ def test_tabbys_plugins_are_served(pro: Person, ollama: FakeProvider) -> None:
     health = pro.api.get("/v1/health").json()
     assert health["model"] == f"ollama/{CODER}"
     assert health["version"]["git_describe"]
+    assert pro.api.post("/v1/health").json() == health
     assert pro.api.get("/v1beta/server_setting").json() == {
         "disable_client_side_telemetry": True
     }
     event = {"type": "select", "completion_id": body["id"], "choice_index": 0}
     assert pro.api.post("/v1/events", event, format="json").status_code == 200
     assert len(records_of(pro)) == 1
+
+
+@pytest.mark.parametrize("prompt", ["", "\n    "])
+def test_the_cursor_may_stand_at_the_start_of_a_file(
+    prompt: str, pro: Person, ollama: FakeProvider
+) -> None:
+    answered = post(pro, model=CODER, prompt=prompt, suffix="\nx = 1\n")
+
+    assert answered.json()["choices"][0]["text"] == "a + b"
+    marked = f"<|fim_prefix|>{prompt}<|fim_suffix|>\nx = 1\n<|fim_middle|>"
+    assert ollama.chats[0].body["prompt"] == marked
+    assert post(pro, model=CODER, prompt=prompt, suffix=" \n").status_code == 400
 
 
 def test_our_own_completion_uses_the_marks_too(

@@ -172,6 +172,19 @@ def test_ollama_and_google_make_vectors_too(
     assert not [name for name in listed if "embed" in name]
 
 
+def test_a_model_that_makes_vectors_is_told_by_its_name(
+    pro: Person, openai: FakeProvider
+) -> None:
+    """The list is of those that answer, as editors offer whatever it holds."""
+    local = pro.api.get("/v1/models/local/all-MiniLM-L6-v2").json()
+    theirs = pro.api.get("/v1/models/text-embedding-3-small").json()
+
+    assert (local["id"], local["context_length"]) == ("local/all-MiniLM-L6-v2", 256)
+    assert theirs["pricing"] == {"prompt": "0.00000002", "completion": "0"}
+    assert theirs["supported_parameters"] == ["dimensions", "encoding_format"]
+    assert pro.api.get("/v1/models/nope").status_code == 404
+
+
 @pytest.mark.parametrize(
     "script",
     [
