@@ -56,12 +56,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the browser tests last.
+    """Run the longest files first, so that no process ends alone, and browsers last.
 
     Playwright keeps an event loop running in the main thread, in which no async
     test could start its own.
     """
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("browser") is not None,
+            item.get_closest_marker("e2e") is None,
+        )
+    )
 
 
 def pytest_unconfigure() -> None:

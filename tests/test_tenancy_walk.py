@@ -161,6 +161,21 @@ def test_t1_t3_a_foreign_id_answers_like_an_unknown_one(
     assert ApiKey.objects.get(pk=alices["key_id"]).revoked_at is None
 
 
+@pytest.mark.parametrize("route", sorted(OWNED))
+def test_t1_the_owner_is_answered_otherwise(
+    alice: Person, charlie: Person, alices: dict[str, str], route: str
+):
+    """Else what a stranger is told would say nothing about whose it is."""
+    address = filled(route, alices)
+    theirs = [ask(charlie.web, method, address) for method in METHODS]
+    hers = [ask(alice.web, method, address) for method in METHODS]
+
+    assert hers != theirs
+    assert 404 not in {
+        own[0] for own, other in zip(hers, theirs, strict=True) if own != other
+    }
+
+
 @pytest.mark.parametrize("route", sorted(OWNED | ONES_OWN))
 def test_t1_nobody_gets_in_without_a_credential(
     db: None, alices: dict[str, str], route: str

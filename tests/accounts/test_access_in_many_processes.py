@@ -23,7 +23,7 @@ from billing.subscriptions import change_tier
 from tests.fakes.providers import HOLD, FakeProvider, Script, openai_stream
 from tests.support.people import Person
 from tests.support.ports import free_port, listens, wait_for
-from tests.support.processes import Process, django_env, python
+from tests.support.processes import Process, django_env, python, unmeasured
 from tests.support.redis import RedisServer
 from workspaces.jobs import request_rebuild
 
@@ -54,7 +54,7 @@ class Webs:
                 python("-m", "uvicorn", "aiassist.asgi:application")
                 + ["--port", str(port), "--lifespan", "off"],
                 log=folder / f"web-{port}.log",
-                env=env,
+                env=unmeasured(env),
             ).start()
             for port in self.ports
         ]

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from tests.billing.people import NOON
 from tests.support.ports import wait_for
-from tests.support.processes import Process, python
+from tests.support.processes import Process, python, unmeasured
 
 
 class Load:
@@ -32,7 +32,8 @@ class Load:
         orders |= {"admitted": str(self._admitted)}
         command = python("-m", "tests.billing.hammer", json.dumps(orders))
         self.processes = [
-            Process(command, log=folder / f"hammer-{i}.log", env=env) for i in range(n)
+            Process(command, log=folder / f"hammer-{i}.log", env=unmeasured(env))
+            for i in range(n)
         ]
         self._stack = ExitStack()
 

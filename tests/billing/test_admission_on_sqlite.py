@@ -1,12 +1,13 @@
 """The embedded default's database: exact there, too, with and without Redis."""
 
 import os
+import shutil
 import sqlite3
 
 import pytest
 
 from tests.billing.load import Load
-from tests.support.processes import Process, python
+from tests.support.processes import Process, python, unmeasured
 
 LIMIT = 40
 _PREPARE = f"""
@@ -22,19 +23,28 @@ print("user:", User.objects.create_user("alice@example.test").pk)
 """
 
 
-@pytest.mark.parametrize("redis", ["there", "killed"])
-def test_q1_and_q6_hold_on_sqlite(tmp_path, redis_server, redis):
-    env = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "aiassist.settings.embedded",
-        "DATA_DIR": str(tmp_path),
-        "REDIS_URL": redis_server.url,
-    }
-    env.pop("DATABASE_URL")
-    prepare = Process(python("-c", _PREPARE), log=tmp_path / "prepare.log", env=env)
+def env_of(folder):
+    """The environment of the embedded default with its data there."""
+    env = {**os.environ, "DATA_DIR": str(folder), "DATABASE_URL": ""}
+    return env | {"DJANGO_SETTINGS_MODULE": "aiassist.settings.embedded"}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """The data folder of a fresh copy, and its one user's id."""
+    folder = tmp_path_factory.mktemp("prepared")
+    env = unmeasured(env_of(folder))
+    prepare = Process(python("-c", _PREPARE), log=folder / "prepare.log", env=env)
     with prepare:
         assert prepare.wait(seconds=60) == 0, prepare.output
-    user = prepare.output.rpartition("user: ")[2].strip()
+    return folder, prepare.output.rpartition("user: ")[2].strip()
+
+
+@pytest.mark.parametrize("redis", ["there", "killed"])
+def test_q1_and_q6_hold_on_sqlite(tmp_path, prepared, redis_server, redis):
+    folder, user = prepared
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    env = env_of(tmp_path) | {"REDIS_URL": redis_server.url}
     if redis == "killed":
         redis_server.kill()
     load = Load(

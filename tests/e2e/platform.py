@@ -23,7 +23,7 @@ import psycopg
 import yaml
 
 from tests.support.ports import free_port, listens, wait_for
-from tests.support.processes import ROOT, Process, python
+from tests.support.processes import ROOT, Process, python, unmeasured
 from tests.support.redis import RedisServer
 
 HOST = "aiassist.example.test"
@@ -114,6 +114,7 @@ class Platform:
         self.processes["qdrant"] = Process(
             python("-m", "tests.fakes.qdrant_server", str(self.qdrant_port)),
             log=self.home / "qdrant.log",
+            env=unmeasured(os.environ),
         ).start()
         wait_for(lambda: listens(self.qdrant_port), seconds=30, what="Qdrant")
 

@@ -90,13 +90,20 @@ def lease_runs_out():
     Workspace.objects.update(lease_until=now() - timedelta(seconds=1))
 
 
+# What a search finds after the same history and no accident; the same for everybody.
+_clean: set[tuple[str, int, int, str]] = set()
+
+
 def clean_run(person, indexer):
     """Return what a workspace with the same history and no accident shows."""
-    workspace = create_workspace(user=person.user, name="clean")
-    indexer.index(workspace, FIRST)
-    lease_runs_out()
-    indexer.index(workspace, SECOND)
-    return indexer.visible(workspace)
+    if not _clean:
+        workspace = create_workspace(user=person.user, name="clean")
+        indexer.index(workspace, FIRST)
+        lease_runs_out()
+        indexer.index(workspace, SECOND)
+        _clean.update(indexer.visible(workspace))
+    assert len(_clean) == 5
+    return _clean
 
 
 def killed_run(indexer, step):

@@ -1,12 +1,13 @@
 """A vector database in a process of its own, which a test may break and mend."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 from tests.support.ports import free_port, listens, wait_for
-from tests.support.processes import Process, python
+from tests.support.processes import Process, python, unmeasured
 
 
 class VectorServer:
@@ -19,6 +20,7 @@ class VectorServer:
         self.process = Process(
             python("-m", "tests.fakes.qdrant_server", str(self.port), folder),
             log=home / "qdrant.log",
+            env=unmeasured(os.environ),
         )
 
     def start(self) -> None:
