@@ -43,6 +43,7 @@ def fill(
             number = UUID(int=start + offset + 1)
             points.append(Point(str(number), part[offset], terms, payload))
         store.upsert(workspace.pk, points)
+    store.settle(workspace.pk)
     _keep(workspace, contents)
 
 

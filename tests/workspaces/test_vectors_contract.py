@@ -295,6 +295,29 @@ def test_edge_keeps_what_it_acknowledged_after_kill_9(tmp_path):
     store.close()
 
 
+def test_settled_points_are_found_as_before(store, workspace):
+    store.upsert(workspace, [a_point(seed) for seed in range(1, 30)])
+    before = dense_ids(store, workspace)
+
+    store.settle(workspace)
+
+    assert dense_ids(store, workspace) == before
+
+
+def test_edge_leaves_no_big_write_unsettled(tmp_path):
+    store = EdgeStore(tmp_path, optimise_from=20)
+    store.ensure("workspace_a")
+    store.upsert("workspace_a", [a_point(seed) for seed in range(1, 100)])
+    store.upsert("workspace_a", [a_point(seed) for seed in range(100, 125)])
+    unsettled = store._shards["workspace_a"].written
+
+    store.settle("workspace_a")
+
+    assert (unsettled, store._shards["workspace_a"].written) == (25, 0)
+    assert store.count("workspace_a") == 124
+    store.close()
+
+
 def test_edge_closes_the_longest_unused_and_opens_them_again(tmp_path):
     store = EdgeStore(tmp_path, most_open=2)
     names = [new_id("workspace") for _ in range(5)]

@@ -116,6 +116,7 @@ class IndexRun:
             if not self.workspace.generation:
                 self._round(JobPhase.KEYWORDS)
             self._round(JobPhase.EMBEDDING)
+            self.store.settle(self.workspace.pk)
             self.step("before ending")
             if self._is_true():
                 self._finish()

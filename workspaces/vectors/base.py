@@ -95,6 +95,9 @@ class VectorStore(Protocol):
     def delete(self, workspace_id: str, ids: Sequence[str]) -> None:
         """Remove points; unknown ids are ignored."""
 
+    def settle(self, workspace_id: str) -> None:
+        """Put what was written in order for searching: nothing more comes for now."""
+
     def search_dense(
         self,
         workspace_id: str,

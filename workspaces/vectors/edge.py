@@ -83,11 +83,17 @@ class EdgeStore(EngineStore[edge.Filter]):
     """Shards are opened on first use; the longest unused ones are closed."""
 
     def __init__(
-        self, folder: Path, *, most_open: int = _MOST_OPEN, idle_seconds: float = 600
+        self,
+        folder: Path,
+        *,
+        most_open: int = _MOST_OPEN,
+        idle_seconds: float = 600,
+        optimise_from: int = _OPTIMISE_FROM,
     ) -> None:
         self._folder = folder
         self._most_open = most_open
         self._idle_seconds = idle_seconds
+        self._optimise_from = optimise_from
         self._shards: OrderedDict[str, _Shard] = OrderedDict()
         self._lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +115,7 @@ class EdgeStore(EngineStore[edge.Filter]):
                 batch = [_to_engine(p) for p in points[start : start + BATCH]]
                 shard.engine.update(edge.UpdateOperation.upsert_points(batch))
             shard.written += len(points)
-            if shard.written >= _OPTIMISE_FROM:
+            if shard.written >= self._optimise_from:
                 _optimise_if_grown(shard)
 
     def set_until(self, workspace_id: str, ids: Sequence[str], until: int) -> None:
@@ -132,6 +138,12 @@ class EdgeStore(EngineStore[edge.Filter]):
             if shard.deleted >= _VACUUM_FROM:
                 shard.engine.optimize()
                 shard.deleted = 0
+
+    def settle(self, workspace_id: str) -> None:
+        """Quantise what came last too: as it is, it takes longer than all the rest."""
+        with self._write(workspace_id) as shard:
+            if shard.written >= self._optimise_from:
+                _optimise(shard)
 
     def _scroll(
         self, workspace_id: str, where: edge.Filter | None
@@ -319,8 +331,12 @@ def _query(vector: Vector | SparseVector) -> edge.Query:
 def _optimise_if_grown(shard: _Shard) -> None:
     """Put segments in order, less and less often as the shard grows."""
     if shard.written * 3 >= shard.engine.count(edge.CountRequest(exact=False)):
-        shard.engine.optimize()
-        shard.written = 0
+        _optimise(shard)
+
+
+def _optimise(shard: _Shard) -> None:
+    shard.engine.optimize()
+    shard.written = 0
 
 
 def _close(shard: _Shard) -> None:

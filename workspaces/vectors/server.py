@@ -124,6 +124,9 @@ class ServerStore(EngineStore[models.Filter]):
             these = models.PointIdsList(points=batch)
             self._call(self._client.delete, name, these, wait=True)
 
+    def settle(self, workspace_id: str) -> None:
+        """A server does so by itself."""
+
     def _scroll(
         self, workspace_id: str, where: models.Filter | None
     ) -> Iterator[tuple[str, PointPayload]]:
