@@ -1,8 +1,8 @@
 """Secrets that must be read again: sealed with AES-256-GCM under a versioned key.
 
-A sealed text is `v1.<key id>.<base64 of nonce and ciphertext>`. DATA_KEY seals;
-DATA_KEY_PREVIOUS still opens what was sealed before a change of keys. The purpose is
-bound in, so that a sealed text of one place does not open in another.
+A sealed text is `v1.<key id>.<base64 of nonce and ciphertext>`. DATA_KEY seals, else a
+key of SECRET_KEY; that one and both PREVIOUS ones still open what they sealed. The
+purpose is bound in, so that a sealed text of one place does not open in another.
 Source: https://csrc.nist.gov/pubs/sp/800/38/d/final
 """
 
@@ -55,9 +55,10 @@ def _opened(packed: str, key: str, purpose: str) -> str:
 
 def _keys() -> list[str]:
     """Return the key that seals, then those that only open."""
-    own = settings.DATA_KEY or f"data key of {settings.SECRET_KEY}"
-    previous: str = settings.DATA_KEY_PREVIOUS
-    return [own, previous] if previous else [own]
+    signing = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    of_signing = [f"data key of {key}" for key in signing]
+    keys = [settings.DATA_KEY, *of_signing, settings.DATA_KEY_PREVIOUS]
+    return [key for key in keys if key]
 
 
 def _derived(key: str, purpose: str) -> bytes:

@@ -27,6 +27,8 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": f"{_VALIDATION}.CommonPasswordValidator"},
 ]
 
+# What SECRET_KEY was: sessions, links, second factors and seals of it still open.
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_PREVIOUS")
 # The pepper that keys were made under before API_KEY_PEPPER; empty: none.
 API_KEY_PEPPER_PREVIOUS = env.text("API_KEY_PEPPER_PREVIOUS")
 
