@@ -178,13 +178,25 @@ def test_the_example_holds_no_secret():
             assert value == "", name
 
 
-def test_every_setting_of_the_example_reaches_the_containers():
-    compose = (ROOT / "compose.yml").read_text()
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_of_the_env_file_reaches_the_containers(
+    compose: dict[str, Any], name: str
+):
+    service = compose["services"][name]
 
-    for line in (ROOT / ".env.example").read_text().splitlines():
-        if line and not line.startswith("#"):
-            name = line.partition("=")[0]
-            assert f"${{{name}:" in compose, name
+    assert service["env_file"] == [{"path": ".env", "required": False}]
+    # What stands here counts more than the file, so only this may.
+    assert set(service["environment"]) <= {
+        *("DJANGO_SETTINGS_MODULE", "SECRET_KEY", "JWT_SECRET", "API_KEY_PEPPER"),
+        *("DATABASE_URL", "REDIS_URL", "QDRANT_URL", "QDRANT_API_KEY"),
+        *("ALLOWED_HOSTS", "TRUSTED_PROXIES", "PORT", "WORKER_METRICS_PORT"),
+    }
+    assert service["environment"]["PORT"] == 8000
+
+
+@pytest.mark.parametrize("name", [*OURS, *SERVERS])
+def test_no_log_grows_for_ever(compose: dict[str, Any], name: str):
+    assert compose["services"][name]["logging"]["options"]["max-size"]
 
 
 def test_m7_the_proxy_hides_metrics_and_detailed_health():
