@@ -30,7 +30,7 @@ SECTIONS = (
     (
         "developer",
         "Running and extending it",
-        ("architecture", "configuration", "administration"),
+        ("architecture", "configuration", "operation", "administration"),
     ),
 )
 LEGAL = "legal"

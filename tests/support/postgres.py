@@ -84,6 +84,16 @@ def start_postgres() -> Postgres:
     return postgres
 
 
+def client_programs() -> Path:
+    """Return the folder of pg_dump and pg_restore, of the server's own version."""
+    wanted = ("initdb", "pg_dump", "pg_restore")
+    return next(
+        folder
+        for folder in _candidates()
+        if all((folder / name).exists() for name in wanted)
+    )
+
+
 def _unprivileged_user() -> str | None:
     """Return whom root hands the server to; None: we are no root."""
     if os.geteuid() != 0:
