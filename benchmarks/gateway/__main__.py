@@ -107,6 +107,7 @@ def _measure(server: Server, row: Row, options: argparse.Namespace) -> int:
         if result.why:
             row["why"] = result.why
     row["peak MB"] = server.peak_mb()
+    row["peak MB, shared pages in each"] = server.peak_resident_mb()
     return n_done
 
 

@@ -59,8 +59,15 @@ class Server:
         return sum(_cpu_of(pid) for pid in self._pids())
 
     def peak_mb(self) -> float:
-        """Return the sum of its processes' peak resident memory."""
-        return sum(_peak_kb_of(pid) for pid in self._pids()) / 1024
+        """Return the peak memory of its processes; what they share is counted once.
+
+        What a process has given back since its peak was its own.
+        """
+        return sum(map(_peak_kb_of, self._pids())) / 1024
+
+    def peak_resident_mb(self) -> float:
+        """Return the sum of its processes' peaks, what they share in each of them."""
+        return sum(_field_kb(pid, "VmHWM:") for pid in self._pids()) / 1024
 
     def memory_mb(self) -> float:
         return sum(_field_kb(pid, "VmRSS:") for pid in self._pids()) / 1024
@@ -86,7 +93,8 @@ def floor(upstream: int) -> Iterator[Server]:
     """Run the bare pass-through under uvicorn, two processes as the product has."""
     port = free_port()
     env = {**os.environ, "UPSTREAM_PORT": str(upstream)}
-    command = _uvicorn("benchmarks.gateway.floor:application", port)
+    application = "benchmarks.gateway.floor:application"
+    command = [sys.executable, "-m", "uvicorn", application, *_options(port)]
     with Process(command, log=_log("floor"), env=env) as process:
         _wait(port, "/")
         yield Server("floor", port, "any", process)
@@ -118,7 +126,7 @@ def aiassist(upstream: int, folder: Path) -> Iterator[Server]:
             assert made.wait(seconds=120) == 0, made.output
         key = made.output.rpartition("key: ")[2].strip()
         command = [
-            *_uvicorn("aiassist.asgi:application", port),
+            *(sys.executable, "-m", "aiassist.serve", *_options(port)),
             *("--log-config", "deploy/uvicorn-logging.json"),
         ]
         process = stack.enter_context(Process(command, log=_log("aiassist"), env=env))
@@ -183,10 +191,11 @@ def _litellm_config(upstream: int, redis_port: int) -> dict[str, object]:
     }
 
 
-def _uvicorn(application: str, port: int) -> list[str]:
+def _options(port: int) -> list[str]:
+    """Return uvicorn's options, as deploy/entrypoint has them."""
     return [
-        *(sys.executable, "-m", "uvicorn", application, "--host", "127.0.0.1"),
-        *("--port", str(port), "--workers", "2", "--lifespan", "off"),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--workers", "2", "--lifespan", "off"),
         *("--ws", "none", "--no-proxy-headers", "--no-server-header"),
         *("--backlog", "4096", "--no-access-log"),
     ]
@@ -221,11 +230,12 @@ def _cpu_of(pid: int) -> float:
 
 
 def _peak_kb_of(pid: int) -> int:
-    return _field_kb(pid, "VmHWM:")
+    given_back = _field_kb(pid, "VmHWM:") - _field_kb(pid, "VmRSS:")
+    return _field_kb(pid, "Pss:", "smaps_rollup") + given_back
 
 
-def _field_kb(pid: int, name: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+def _field_kb(pid: int, name: str, file: str = "status") -> int:
+    for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
         if line.startswith(name):
             return int(line.split()[1])
     return 0

@@ -86,7 +86,7 @@ def _server(port: int, log: Path, fake: FakeProvider) -> Process:
         OLLAMA_URL="http://127.0.0.1:9",
         REDIS_URL=os.environ["REDIS_URL"],
     )
-    command = python("-m", "uvicorn", "aiassist.asgi:application")
-    command += ["--port", str(port), "--lifespan", "off", "--ws", "none"]
+    command = python("-m", "aiassist.serve", "--workers", "2", "--port", str(port))
+    command += ["--lifespan", "off", "--ws", "none"]
     command += ["--timeout-graceful-shutdown", "5"]
     return Process(command, log=log, env=env)
