@@ -17,7 +17,7 @@ from assistant.models import ProviderKey
 from assistant.providers.vendors import VENDORS
 from assistant.web_forms import FallbackForm, ProviderKeyForm
 from billing.models import Tier
-from billing.selectors import tier_of, tiers_by_rank
+from billing.selectors import smallest_tier, tier_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,4 +150,4 @@ def _empty(provider: str, rows: dict[str, ProviderKey]) -> ProviderKeyForm:
 
 
 def _tier_with_keys() -> Tier | None:
-    return next((tier for tier in tiers_by_rank() if tier.own_provider_keys), None)
+    return smallest_tier(lambda tier: tier.own_provider_keys)

@@ -33,7 +33,7 @@ from assistant.models import Conversation, Message
 from assistant.web_forms import TitleForm
 from billing.api.mixins import endpoint_of, request_id_of
 from billing.models import Tier
-from billing.selectors import cheapest_tier_with, tier_of
+from billing.selectors import smallest_tier, tier_of
 from workspaces.models import Workspace
 
 CONVERSATIONS_SHOWN = 50
@@ -189,8 +189,12 @@ def _choices(user: User, tier: Tier) -> list[Choice]:
     return [Choice(offer, "") for offer in mine] + [
         Choice(offer, better.name)
         for offer in others
-        if (better := cheapest_tier_with(provider=offer.provider)) is not None
+        if (better := _smallest_with(offer.provider)) is not None
     ]
+
+
+def _smallest_with(provider: str) -> Tier | None:
+    return smallest_tier(lambda tier: provider in tier.providers)
 
 
 def _shown(found: Conversation) -> list[ShownMessage]:

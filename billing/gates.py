@@ -1,83 +1,66 @@
 """May this tier do that? Refusals name the tier that may."""
 
-from aiassist.lib.errors import FeatureNotInTier, ProviderNotInTier, TooLarge
+from aiassist.lib.errors import (
+    FeatureNotInTier,
+    LimitRefused,
+    ProviderNotInTier,
+    TooLarge,
+)
 from billing.models import Tier
-from billing.selectors import cheapest_tier_with, tiers_by_rank
+from billing.selectors import smallest_tier
 
 
 def require_feature(tier: Tier, feature: str) -> None:
     """Raise FeatureNotInTier, naming the smallest tier that has the feature."""
-    if feature in tier.features:
-        return
-    better = cheapest_tier_with(feature=feature)
-    if better is None:
-        sentence = f"No tier includes the feature '{feature}'."
-    else:
-        sentence = (
-            f"Your tier '{tier.code}' does not include the feature '{feature}'; "
-            f"the tier '{better.code}' does."
+    if feature not in tier.features:
+        better = smallest_tier(lambda other: feature in other.features)
+        raise _lacking(
+            FeatureNotInTier,
+            tier,
+            f"the feature '{feature}'",
+            better,
+            policy="features",
+            limit=list(tier.features),
+            used=feature,
+            instead=f"Use one of: {', '.join(tier.features)}.",
         )
-    raise FeatureNotInTier(
-        sentence,
-        policy="features",
-        scope="user",
-        limit=list(tier.features),
-        used=feature,
-        resets_at=None,
-        alternatives=_alternatives(
-            better, f"Use one of: {', '.join(tier.features)}." if tier.features else ""
-        ),
-    )
 
 
 def require_provider(tier: Tier, provider: str) -> None:
     """Raise ProviderNotInTier, naming the smallest tier that has the provider."""
-    if provider in tier.providers:
-        return
-    better = cheapest_tier_with(provider=provider)
-    if better is None:
-        sentence = f"No tier includes the provider '{provider}'."
-    else:
-        sentence = (
-            f"Your tier '{tier.code}' does not include the provider '{provider}'; "
-            f"the tier '{better.code}' does."
-        )
-    raise ProviderNotInTier(
-        sentence,
-        policy="providers",
-        scope="user",
-        limit=list(tier.providers),
-        used=provider,
-        resets_at=None,
-        alternatives=_alternatives(
+    if provider not in tier.providers:
+        better = smallest_tier(lambda other: provider in other.providers)
+        raise _lacking(
+            ProviderNotInTier,
+            tier,
+            f"the provider '{provider}'",
             better,
-            f"Use a model of: {', '.join(tier.providers)}." if tier.providers else "",
-        ),
-    )
+            policy="providers",
+            limit=list(tier.providers),
+            used=provider,
+            instead=f"Use a model of: {', '.join(tier.providers)}.",
+        )
 
 
 def require_own_provider_keys(tier: Tier) -> None:
     """Raise FeatureNotInTier, naming the smallest tier whose users may bring keys."""
-    if tier.own_provider_keys:
-        return
-    better = next((t for t in tiers_by_rank() if t.own_provider_keys), None)
-    raise FeatureNotInTier(
-        f"Your tier '{tier.code}' does not include provider keys of your own"
-        + (f"; the tier '{better.code}' does." if better else "."),
-        policy="own_provider_keys",
-        scope="user",
-        limit=False,
-        used=True,
-        resets_at=None,
-        alternatives=_alternatives(better, ""),
-    )
+    if not tier.own_provider_keys:
+        raise _lacking(
+            FeatureNotInTier,
+            tier,
+            "provider keys of your own",
+            smallest_tier(lambda other: other.own_provider_keys),
+            policy="own_provider_keys",
+            limit=False,
+            used=True,
+        )
 
 
 def require_file_size(tier: Tier, n_bytes: int) -> None:
     """Raise TooLarge, naming the smallest tier that takes a file of this size."""
     if n_bytes <= tier.max_file_bytes:
         return
-    better = next((t for t in tiers_by_rank() if n_bytes <= t.max_file_bytes), None)
+    better = smallest_tier(lambda other: n_bytes <= other.max_file_bytes)
     raise TooLarge(
         f"The file has {n_bytes:,} bytes; your tier '{tier.code}' takes files of up "
         f"to {tier.max_file_bytes:,} bytes.",
@@ -87,6 +70,36 @@ def require_file_size(tier: Tier, n_bytes: int) -> None:
         used=n_bytes,
         resets_at=None,
         alternatives=_alternatives(better, "Leave the file out or split it."),
+    )
+
+
+def _lacking(
+    error: type[LimitRefused],
+    tier: Tier,
+    what: str,
+    better: Tier | None,
+    *,
+    policy: str,
+    limit: object,
+    used: object,
+    instead: str = "",
+) -> LimitRefused:
+    """Return the refusal of what the tier does not have and `better` has."""
+    if better is None:
+        sentence = f"No tier includes {what}."
+    else:
+        sentence = (
+            f"Your tier '{tier.code}' does not include {what}; "
+            f"the tier '{better.code}' does."
+        )
+    return error(
+        sentence,
+        policy=policy,
+        scope="user",
+        limit=limit,
+        used=used,
+        resets_at=None,
+        alternatives=_alternatives(better, instead if limit else ""),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from aiassist.lib import clock
 from aiassist.lib.errors import QuotaExceeded
 from billing.models import Tier
-from billing.selectors import tiers_by_rank
+from billing.selectors import smallest_tier
 
 HOUR, DAY, CONCURRENCY = "hour", "day", "concurrency"
 # A slot frees whenever a call of the user ends; nobody knows when.
@@ -175,7 +175,4 @@ def _limit_of(tier: Tier, policy: str) -> int:
 
 
 def _roomier(tier: Tier, window: Window) -> Tier | None:
-    return next(
-        (t for t in tiers_by_rank() if _limit_of(t, window.policy) > window.limit),
-        None,
-    )
+    return smallest_tier(lambda other: _limit_of(other, window.policy) > window.limit)

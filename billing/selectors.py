@@ -1,6 +1,6 @@
 """Reads that others ask for: which tier a user has, and who has what."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from django.db.models import CharField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
@@ -58,20 +58,6 @@ def holders_of(tier: Tier) -> QuerySet[User]:
     return living.annotate(held=code).filter(held=tier.code).order_by("email")
 
 
-def cheapest_tier_with(
-    *, feature: str | None = None, provider: str | None = None
-) -> Tier | None:
-    """Return the smallest tier that has what is named, None when none has it."""
-    return next(iter(tiers_with(feature=feature, provider=provider)), None)
-
-
-def tiers_with(
-    *, feature: str | None = None, provider: str | None = None
-) -> Iterable[Tier]:
-    """Yield the tiers that have the feature and the provider, smallest first."""
-    for tier in tiers_by_rank():
-        if feature is not None and feature not in tier.features:
-            continue
-        if provider is not None and provider not in tier.providers:
-            continue
-        yield tier
+def smallest_tier(fits: Callable[[Tier], bool]) -> Tier | None:
+    """Return the smallest tier that fits, None when none does."""
+    return next(filter(fits, tiers_by_rank()), None)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from billing.models import Tier
-from billing.selectors import tiers_by_rank
+from billing.selectors import smallest_tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def room_of(
     """Return what the tier takes, and the next one that takes more."""
     limit = limit_of(tier)
     own = f"The tier '{tier.code}' {verb} {shown(limit)}"
-    better = next((t for t in tiers_by_rank() if limit_of(t) > limit), None)
+    better = smallest_tier(lambda other: limit_of(other) > limit)
     if better is None:
         return Room(f"{own}, as much as any.", [])
     more = shown(limit_of(better))

@@ -16,7 +16,7 @@ from billing.gates import require_feature, require_file_size, require_provider
 from billing.models import Subscription, Tier
 from billing.models.tier import validate_features, validate_providers
 from billing.seeds import seed_tiers
-from billing.selectors import cheapest_tier_with, tier_of
+from billing.selectors import smallest_tier, tier_of
 from billing.subscriptions import change_tier, end_subscription
 from tests.billing.people import put_on, tier
 
@@ -113,10 +113,10 @@ def test_a_file_of_exactly_the_limit_passes():
     ]
 
 
-def test_the_cheapest_tier_has_both():
-    assert cheapest_tier_with(feature="basic_chat") == tier("free")
-    assert cheapest_tier_with(feature="basic_chat", provider="google") == tier("pro")
-    assert cheapest_tier_with(provider="nobody") is None
+def test_the_smallest_tier_that_fits_is_found():
+    assert smallest_tier(lambda each: "basic_chat" in each.features) == tier("free")
+    assert smallest_tier(lambda each: "google" in each.providers) == tier("pro")
+    assert smallest_tier(lambda each: False) is None
 
 
 def test_m3_a_change_ends_the_old_hold_and_is_noted(alice, stella):
