@@ -16,7 +16,7 @@ from assistant.faces import reading
 from assistant.faces.base import Wanted
 from assistant.faces.chat import DONE, DROPPED, usage_body
 from assistant.faces.openai_errors import OpenAIErrors, data, error_body
-from assistant.gateway.fim import Cursor, holds_marks
+from assistant.gateway.fim import Cursor, cursor_of
 from assistant.gateway.outcome import Result
 from assistant.gateway.plan import Options
 from assistant.gateway.prompts import complete
@@ -43,12 +43,7 @@ class CompletionsFace(OpenAIErrors):
         prompt, suffix = _prompt(body.get("prompt")), reading.prose(body, "suffix")
         if not (prompt.strip() or suffix.strip()):
             raise _unreadable("'prompt' must be a text.")
-        cursor = Cursor(
-            prefix=prompt,
-            suffix=suffix,
-            language=reading.text(body, "language"),
-            is_filled=holds_marks(prompt),
-        )
+        cursor = cursor_of(prompt, suffix, reading.text(body, "language"))
         stream_options = reading.mapping(body, "stream_options")
         return Wanted(
             model=reading.text(body, "model", required=True),

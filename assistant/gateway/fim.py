@@ -18,13 +18,14 @@ _HASH = frozenset("python ruby bash sh yaml toml perl r elixir makefile".split()
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """What stands around the cursor. `is_filled`: the prefix holds marks already."""
+    """What stands around the cursor."""
 
     prefix: str
     suffix: str = ""
     language: str = ""
     path: str = ""
-    is_filled: bool = False
+    marked: str = ""  # the whole prompt, where the client has set marks itself
+    template: str = ""  # whose marks those are; "": of nobody we know
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ FAMILIES = (
         r"codestral|devstral", "[SUFFIX]{suffix}[PREFIX]{prefix}", "[PREFIX]", "</s>"
     ),
 )
+_PLACES = re.compile(r"\{(prefix|suffix)\}")
 _MARKS = ("<|fim_prefix|>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE> ", "[SUFFIX]")
 
 
@@ -73,9 +75,28 @@ def family_of(model: str) -> Family | None:
     return next((f for f in FAMILIES if f.names.search(name)), None)
 
 
-def holds_marks(prompt: str) -> bool:
-    """Tell whether a client has filled in a family's template itself."""
-    return any(mark in prompt for mark in _MARKS)
+def cursor_of(prompt: str, suffix: str = "", language: str = "") -> Cursor:
+    """Return the cursor of a prompt, whose marks are read where a client has set some.
+
+    Editors choose them by the model's name, so that for `auto` they may be of another
+    family than the model that answers.
+    """
+    if not any(mark in prompt for mark in _MARKS):
+        return Cursor(prompt, suffix, language)
+    for template in dict.fromkeys(family.template for family in FAMILIES):
+        if found := _taken_apart(prompt, template):
+            texts = {"language": language, "marked": prompt, "template": template}
+            return Cursor(**texts, **found)
+    return Cursor(prompt, suffix, language, marked=prompt)
+
+
+def _taken_apart(prompt: str, template: str) -> dict[str, str]:
+    """Return prefix and suffix; {} where it is not filled in by this template."""
+    opening, first, between, second, closing = _PLACES.split(template)
+    _, is_opened, rest = prompt.partition(opening)
+    one, is_parted, rest = rest.partition(between)
+    other, is_closed, _ = rest.partition(closing) if closing else (rest, "yes", "")
+    return {first: one, second: other} if is_opened and is_parted and is_closed else {}
 
 
 def raw_prompt(model: str, cursor: Cursor, passages: Sequence[Passage]) -> str:
@@ -83,12 +104,11 @@ def raw_prompt(model: str, cursor: Cursor, passages: Sequence[Passage]) -> str:
     family = family_of(model)
     if family is None:
         return ""
-    if cursor.is_filled:
-        return cursor.prefix
+    if cursor.marked and cursor.template in ("", family.template):
+        return cursor.marked
     prefix = as_comments(passages, cursor.language) + cursor.prefix
     # Not str.format: code is full of braces.
-    return re.sub(
-        r"\{(prefix|suffix)\}",
+    return _PLACES.sub(
         lambda found: prefix if found[1] == "prefix" else cursor.suffix,
         family.template,
     )

@@ -6,7 +6,7 @@ from typing import Any
 import openai as sdk
 import pytest
 
-from assistant.gateway.fim import Cursor, raw_prompt
+from assistant.gateway.fim import FAMILIES, Cursor, Family, cursor_of, raw_prompt
 from assistant.passages import Passage
 from tests.assistant.asking import record_after, records_of, streaming
 from tests.assistant.conftest import on_tier
@@ -134,6 +134,44 @@ def test_marks_that_the_client_has_set_itself_go_on_as_they_are(
     post(pro, model=CODER, prompt=prompt)
 
     assert ollama.chats[0].body["prompt"] == prompt
+
+
+STARCODERS = "<fim_prefix>a = {<fim_suffix>}\n<fim_middle>"
+
+
+def test_marks_of_another_family_are_put_into_the_models_own(
+    pro: Person, ollama: FakeProvider
+) -> None:
+    """As editors set them that know no model called `auto`."""
+    post(pro, model="auto", prompt=STARCODERS)
+
+    marked = "<|fim_prefix|>a = {<|fim_suffix|>}\n<|fim_middle|>"
+    assert ollama.chats[0].body["prompt"] == marked
+
+
+def test_a_model_without_marks_is_not_shown_a_clients(
+    pro: Person, openai: FakeProvider
+) -> None:
+    post(pro, model="gpt-6-sol", prompt=STARCODERS)
+
+    asked = openai.chats[0].body["messages"][1]["content"]
+    assert "fim_prefix" not in asked
+    assert "a = {\n" in asked and "}\n" in asked
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.names.pattern)
+def test_each_familys_marks_are_read(family: Family) -> None:
+    prompt = family.template.replace("{prefix}", "P").replace("{suffix}", "S")
+
+    found = cursor_of(prompt)
+
+    assert (found.prefix, found.suffix) == ("P", "S")
+
+
+def test_marks_that_nobody_can_read_go_on_as_they_are() -> None:
+    broken = "<|fim_prefix|>a<|fim_middle|>"
+
+    assert raw_prompt("qwen2.5-coder", cursor_of(broken), []) == broken
 
 
 def test_other_models_are_asked_in_words_and_their_fences_taken_off(
