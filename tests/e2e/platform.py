@@ -98,6 +98,7 @@ class Platform:
             "WORKER_METRICS_PORT": "0",
             "STREAM_DRAIN_SECONDS": "2",
             "GRACEFUL_SECONDS": "8",
+            "INDEX_LEASE_SECONDS": "5",
             # Nothing listens there: the extractive provider answers.
             "OLLAMA_URL": "http://127.0.0.1:9",
         }
@@ -105,7 +106,10 @@ class Platform:
     def start_container(self, name: str) -> Process:
         """Start a container's process, in the place of one that was killed."""
         log = self.home / f"{name}.log"
-        process = Process(self.command(name), log=log, env=self.env(name))
+        env = self.env(name)
+        if name == "beat":  # only sends what is due
+            env = unmeasured(env)
+        process = Process(self.command(name), log=log, env=env)
         self.processes[name] = process.start()
         return process
 
@@ -135,7 +139,7 @@ class Platform:
         """Run a management command in a container of its own."""
         ended = subprocess.run(
             [self.command("migrate")[0], *arguments],
-            env={**self.env(), **environment},
+            env=unmeasured({**self.env(), **environment}),
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -151,7 +155,11 @@ class Platform:
 
     def _finish(self, command: list[str]) -> None:
         ended = subprocess.run(
-            command, env=self.env(), cwd=ROOT, capture_output=True, text=True
+            command,
+            env=unmeasured(self.env()),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
         )
         assert ended.returncode == 0, ended.stderr
 

@@ -166,7 +166,7 @@ def test_a_private_redis_that_dies_is_started_again_with_its_data(copy: Copy):
 
 def test_an_outside_redis_is_used_and_its_tasks_are_worked_off(home: Path):
     outside = RedisServer().start()
-    copy = Copy(home, home / "outside", free_port(), REDIS_URL=outside.url)
+    copy = Copy(home, home / "var", free_port(), REDIS_URL=outside.url)
     try:
         copy.up()
         assert copy.servers() == []

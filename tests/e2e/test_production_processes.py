@@ -103,40 +103,31 @@ def test_several_web_processes_agree_on_the_limits(
     assert left == list(range(left[0], left[0] - 6, -1))
 
 
-def test_j1_an_index_job_survives_a_worker_that_is_killed(
+def test_j1_j5_accepted_work_survives_a_killed_worker_and_an_empty_broker(
     platform: Platform, alice: httpx2.Client
 ):
-    workspace = new_workspace(alice, "killed")
-    job = upload(alice, workspace, archive(150))
+    """One job is under way and one waits; beat alone sends both again."""
+    begun, waiting = new_workspace(alice, "begun"), new_workspace(alice, "waiting")
+    begun_job = upload(alice, begun, archive(150))
     wait_for(
-        lambda: job_of(alice, workspace, job)["state"] != "queued",
+        lambda: job_of(alice, begun, begun_job)["state"] != "queued",
         seconds=30,
         every=0.1,
         what="the worker to take the job",
     )
 
     platform.processes["worker"].kill()
-    assert job_of(alice, workspace, job)["state"] in ("running", "succeeded")
-    platform.start_container("worker")
-
-    wait_until_done(alice, workspace, job)
-    shown = alice.get(f"/api/v1/workspaces/{workspace}").json()
-    assert (shown["status"], shown["files"]) == ("ready", 152)
-
-
-def test_j5_accepted_work_survives_a_broker_that_comes_back_empty(
-    platform: Platform, alice: httpx2.Client
-):
-    platform.processes["worker"].kill()
-    workspace = new_workspace(alice, "broker")
-    job = upload(alice, workspace, archive())
-    assert job_of(alice, workspace, job)["state"] == "queued"
-
+    assert job_of(alice, begun, begun_job)["state"] in ("running", "succeeded")
+    waiting_job = upload(alice, waiting, archive())
+    assert job_of(alice, waiting, waiting_job)["state"] == "queued"
     platform.redis.kill()  # nothing was saved: SHUTDOWN NOSAVE
     platform.redis.start()
     platform.start_container("worker")
 
-    wait_until_done(alice, workspace, job)
+    wait_until_done(alice, begun, begun_job)
+    wait_until_done(alice, waiting, waiting_job)
+    shown = alice.get(f"/api/v1/workspaces/{begun}").json()
+    assert (shown["status"], shown["files"]) == ("ready", 152)
 
 
 def test_plain_http_is_sent_to_https_and_probes_are_not(platform: Platform):
