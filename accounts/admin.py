@@ -1,5 +1,6 @@
-"""The staff's view of people, keys and the audit log."""
+"""The staff's view of people and of what groups of staff may do."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from allauth.account.models import EmailAddress
@@ -17,42 +18,35 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from unfold.decorators import action as unfold_action
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.forms import AdminPasswordChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from accounts import audit, impersonation, keys
+from accounts import (
+    audit,
+    impersonation,
+    records_admin,  # noqa: F401 - adds its pages to the admin
+)
 from accounts.allauth_admin import PAGES
 from accounts.erasure import delete_user
-from accounts.models import ApiKey, AuditEvent, DataExport, TokenFamily, User
+from accounts.models import User
 from accounts.people import confirm_address
 from accounts.sessions import end_browser_sessions
-from accounts.staff import (
-    QuickPaginator,
-    ReadOnlyAdmin,
-    SearchByPerson,
-    StaffModelAdmin,
-    staff_of,
-)
-from aiassist.lib.clock import now
+from accounts.staff import QuickPaginator, StaffModelAdmin, labelled, staff_of
 
 if TYPE_CHECKING:  # generic in the stubs alone
     _CreationForm = AdminUserCreationForm[User]
     _UserAdmin = DjangoUserAdmin[User]
+    _PersonForm = ModelForm[User]
 else:
+    _PersonForm = ModelForm
     _CreationForm = UserCreationForm
 
     class _UserAdmin(DjangoUserAdmin, StaffModelAdmin):
         """Django's own, in unfold's clothes."""
 
 
-# The first words of the audit log's actions.
-AUDITED = (
-    *("confirmation", "email", "export", "group", "impersonation", "index_job"),
-    *("key", "limits", "login", "logout", "model", "password", "provider"),
-    *("second_factor", "session", "subscription", "tier", "token", "upstream"),
-    *("user", "workspace"),
-)
 # Columns that make somebody more than a user.
-GIVES_RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
+GIVES_RIGHTS = ("is_staff", "is_superuser", "groups")
 
 
 class PersonCreationForm(_CreationForm):
@@ -63,22 +57,27 @@ class PersonCreationForm(_CreationForm):
         fields = ("email", "full_name")
 
 
+class PersonForm(_PersonForm):
+    """Not Django's own, which shows how the password is hashed."""
+
+
 @admin.register(User)
 class UserAdmin(_UserAdmin):
     """Disable, sign out or delete people; passwords are set, never shown."""
 
-    form = UserChangeForm
+    form = PersonForm
     add_form = PersonCreationForm
     change_password_form = AdminPasswordChangeForm
     paginator = QuickPaginator
     show_full_result_count = False
     ordering = ("-date_joined",)
-    list_display = ("email", "full_name", "is_active", "is_staff", "date_joined")
+    list_display = ("email", "full_name", "standing", "last_login", "date_joined")
     list_filter = ("is_active", "is_staff", "date_joined")
     search_fields = ("email", "full_name", "id")
-    filter_horizontal = ("groups", "user_permissions")
+    filter_horizontal = ()
     readonly_fields = (
         "id",
+        "preferences",
         "requests_total",
         "tokens_total",
         "epoch",
@@ -87,12 +86,9 @@ class UserAdmin(_UserAdmin):
         "deleted_at",
     )
     fieldsets = (
-        (None, {"fields": ("id", "email", "full_name", "password", "is_active")}),
+        (None, {"fields": ("id", "email", "full_name", "is_active")}),
         ("Use", {"fields": ("requests_total", "tokens_total", "preferences")}),
-        (
-            "Rights",
-            {"fields": ("is_staff", "is_superuser", "groups", "user_permissions")},
-        ),
+        ("Rights", {"fields": ("is_staff", "is_superuser", "groups")}),
         ("Dates", {"fields": ("date_joined", "last_login", "deleted_at", "epoch")}),
     )
     add_fieldsets = (
@@ -110,7 +106,33 @@ class UserAdmin(_UserAdmin):
         ),
     )
     actions = ("disable", "enable", "sign_out", "resend_confirmation", "erase")
-    actions_detail = ("insights", "change_tier", "give_limits", "impersonate")
+    actions_detail = (
+        *("insights", "change_tier", "give_limits"),
+        {
+            "title": "More",
+            "items": [
+                *("sign_out_this", "resend_to_this", "disable_this", "enable_this"),
+                *("set_password", "impersonate"),
+            ],
+        },
+    )
+
+    @labelled("Standing", {"Disabled": "danger", "Deleted": "danger", "Staff": "info"})
+    def standing(self, user: User) -> str:
+        if user.deleted_at is not None:
+            return "Deleted"
+        if not user.is_active:
+            return "Disabled"
+        return "Staff" if user.is_staff else "Active"
+
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Three groups are ticked, not moved between boxes."""
+        widget = UnfoldAdminCheckboxSelectMultipleWidget
+        return super().formfield_for_manytomany(
+            db_field, request, widget=widget, **kwargs
+        )
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: User | None = None
@@ -131,6 +153,93 @@ class UserAdmin(_UserAdmin):
 
     def has_password_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)
+
+    def has_set_password_permission(
+        self, request: HttpRequest, object_id: object = None
+    ) -> bool:
+        return self.has_password_permission(request)
+
+    @unfold_action(
+        description="Set a password",
+        url_path="set-password",
+        permissions=["set_password"],
+    )
+    def set_password(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return redirect("admin:auth_user_password_change", object_id)
+
+    def has_act_permission(
+        self, request: HttpRequest, object_id: str | None = None
+    ) -> bool:
+        """Whether it may be done to this person."""
+        user = User.objects.filter(pk=object_id).first()
+        return self.has_change_permission(request, user) and user != request.user
+
+    @unfold_action(
+        description="Sign out everywhere", url_path="sign-out", permissions=["act"]
+    )
+    def sign_out_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._asked(
+            request,
+            object_id,
+            self.sign_out,
+            "Ends all their sessions and tokens; API keys go on.",
+        )
+
+    @unfold_action(
+        description="Send the confirmation mail again",
+        url_path="resend",
+        permissions=["act"],
+    )
+    def resend_to_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._asked(
+            request,
+            object_id,
+            self.resend_confirmation,
+            "Sends it to those of their addresses that wait for it.",
+        )
+
+    @unfold_action(description="Disable", url_path="disable", permissions=["act"])
+    def disable_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._asked(
+            request,
+            object_id,
+            self.disable,
+            "Their keys, tokens, sessions, jobs and open streams stop at once.",
+        )
+
+    @unfold_action(description="Enable again", url_path="enable", permissions=["act"])
+    def enable_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._asked(
+            request,
+            object_id,
+            self.enable,
+            "Their keys work again; they sign in anew.",
+        )
+
+    def _asked(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        act: Callable[[HttpRequest, QuerySet[User]], None],
+        what: str,
+    ) -> HttpResponse:
+        """Ask; a POST does to this person what the list's action of the name does."""
+        user = get_object_or_404(User, pk=object_id)
+        description: str = act.short_description  # type: ignore[attr-defined]
+        title = description.partition(":")[0]
+        if request.method == "POST":
+            act(request, User.objects.filter(pk=object_id))
+            messages.success(request, f"Done: {title.lower()}.")
+            return redirect("admin:accounts_user_change", object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{title} {user.email}?",
+            "opts": self.opts,
+            "person": user,
+            "what": what,
+            "act": title,
+        }
+        return render(request, "admin/accounts/user/ask.html", context)
 
     def has_impersonate_permission(
         self, request: HttpRequest, object_id: object = None
@@ -354,91 +463,3 @@ class GroupAdmin(DjangoGroupAdmin, StaffModelAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
         for group in queryset:
             self.delete_model(request, group)
-
-
-@admin.register(ApiKey)
-class ApiKeyAdmin(SearchByPerson, ReadOnlyAdmin):
-    """Keys can be revoked and nothing else; digests are not shown."""
-
-    list_display = ("name", "prefix", "user", "status", "created_at", "last_used_at")
-    list_select_related = ("user",)
-    paginator = QuickPaginator
-    show_full_result_count = False
-    list_filter = ("created_at",)
-    search_fields = whole_ids = ("prefix", "id")
-    exclude = ("digest", "pepper_version")
-    actions = ("revoke",)
-
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("accounts.change_apikey")
-
-    @admin.action(description="Revoke", permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        for key in queryset:
-            keys.revoke_key(key, actor=staff_of(request), request=request)
-
-
-@admin.register(TokenFamily)
-class TokenFamilyAdmin(SearchByPerson, ReadOnlyAdmin):
-    """Sign-ins by token; the tokens themselves are not stored."""
-
-    list_display = ("id", "user", "ip", "created_at", "rotated_at", "revoked_at")
-    list_select_related = ("user",)
-    paginator = QuickPaginator
-    show_full_result_count = False
-    search_fields = whole_ids = ("id",)
-    exclude = ("current_jti", "previous_jti")
-    actions = ("revoke",)
-
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("accounts.change_tokenfamily")
-
-    @admin.action(description="Revoke", permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[TokenFamily]) -> None:
-        for family in queryset.filter(revoked_at__isnull=True):
-            with transaction.atomic():
-                TokenFamily.objects.filter(pk=family.pk).update(revoked_at=now())
-                audit.record(
-                    "token.revoked",
-                    actor=staff_of(request),
-                    subject=family,
-                    request=request,
-                )
-
-
-class ActionFilter(admin.SimpleListFilter):
-    """By kind of act: `key`, `login`, `user` …"""
-
-    title = "kind"
-    parameter_name = "kind"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(kind, kind.replace("_", " ").capitalize()) for kind in AUDITED]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[AuditEvent]
-    ) -> QuerySet[AuditEvent]:
-        kind = self.value()
-        return queryset.filter(action__startswith=kind) if kind else queryset
-
-
-@admin.register(AuditEvent)
-class AuditEventAdmin(SearchByPerson, ReadOnlyAdmin):
-    """The log: to read, never to write."""
-
-    paginator = QuickPaginator
-    show_full_result_count = False
-
-    list_display = ("created_at", "action", "actor_id", "subject_id", "ip")
-    list_filter = (ActionFilter, "created_at")
-    people = ("actor_id", "subject_id")
-    search_fields = whole_ids = ("actor_id", "subject_id", "request_id", "id")
-
-
-@admin.register(DataExport)
-class DataExportAdmin(ReadOnlyAdmin):
-    """Asked-for exports, without their contents."""
-
-    list_display = ("id", "user", "state", "created_at", "finished_at")
-    list_select_related = ("user",)
-    exclude = ("body",)

@@ -1,10 +1,10 @@
 """What every page of the admin shares."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.admin import SimpleListFilter
 from django.core.paginator import Paginator
@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
+from unfold.decorators import display
 
 from accounts.models import User
 
@@ -25,9 +26,20 @@ else:
     _ModelAdmin = UnfoldModelAdmin
     _Paginator = Paginator
 
+_Column = TypeVar("_Column", bound=Callable[..., str])
 # From here on a list's length is an estimate; an exact count reads every row.
 EXACT_UP_TO = 20_000
 _PEOPLE = 200  # whose rows one search shows at most
+
+
+def labelled(
+    description: str, labels: dict[str, str], *, ordering: str = ""
+) -> Callable[[_Column], _Column]:
+    """Make a method a column of coloured words: `labels` maps value to kind."""
+    as_column: Callable[[_Column], _Column] = display(
+        description=description, label=labels, ordering=ordering or None
+    )
+    return as_column
 
 
 def staff_of(request: HttpRequest) -> User:
@@ -41,6 +53,8 @@ class StaffModelAdmin(_ModelAdmin):
 
     Django's own log would keep people's addresses after their erasure (D5).
     """
+
+    list_per_page = 50  # drawn in half the time of Django's hundred
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:  # type: ignore[override]
         return None

@@ -1,12 +1,18 @@
 """Staff edit the catalogue and see that conversations exist, never what they say."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from unfold.admin import StackedInline
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminDecimalFieldWidget,
+)
 
 from accounts import audit
 from accounts.staff import (
@@ -38,17 +44,57 @@ else:
     _FormSet = forms.BaseInlineFormSet
 
 
+def _price(label: str) -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label,
+        min_value=0,
+        max_digits=10,
+        decimal_places=6,
+        help_text="US dollars for a million tokens.",
+        widget=UnfoldAdminDecimalFieldWidget,
+    )
+
+
 class AIModelForm(_AIModelForm):
+    """Prices in dollars, as vendors tell them; the columns hold micro-dollars."""
+
+    price_in = _price("Input price")
+    price_out = _price("Output price")
+    features = forms.MultipleChoiceField(
+        choices=[(name, name) for name in (*FEATURES, EMBEDDINGS)],
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="What it serves; none ticked: all.",
+    )
+
     class Meta:
         model = AIModel
-        fields = "__all__"  # noqa: DJ007 - staff edit every column
+        fields = (
+            *("provider", "name", "upstream_name", "context_window"),
+            *("features", "position", "enabled"),
+        )
 
-    def clean_features(self) -> list[str]:
-        features = self.cleaned_data["features"] or []
-        known = (*FEATURES, EMBEDDINGS)
-        if not isinstance(features, list) or set(map(str, features)) - set(known):
-            raise forms.ValidationError(f"Give a list of: {', '.join(known)}.")
-        return features
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, column in _PRICES.items():
+            micros = getattr(self.instance, column)
+            if micros is not None and name in self.fields:
+                dollars = Decimal(micros) / 1_000_000
+                self.fields[name].initial = (
+                    f"{dollars:.2f}"
+                    if (dollars == round(dollars, 2))
+                    else dollars.normalize()
+                )
+
+    def save(self, commit: bool = True) -> AIModel:
+        for name, column in _PRICES.items():
+            if name in self.cleaned_data:
+                micros = int(self.cleaned_data[name] * 1_000_000)
+                setattr(self.instance, column, micros)
+        return super().save(commit)
+
+
+_PRICES = {"price_in": "price_in_usd_micros", "price_out": "price_out_usd_micros"}
 
 
 class UpstreamForm(_UpstreamForm):
@@ -136,14 +182,51 @@ class AIModelAdmin(_AIModelAdmin):
     list_display = (
         "__str__",
         "context_window",
-        "price_in",
-        "price_out",
+        "dollars_in",
+        "dollars_out",
         "position",
         "enabled",
     )
     list_filter = ("provider", "enabled")
     list_editable = ("position", "enabled")
     search_fields = ("name", "upstream_name")
+    fields = (
+        *("provider", "name", "upstream_name", "context_window"),
+        *("price_in", "price_out", "features", "position", "enabled"),
+    )
+
+    def save_model(
+        self, request: HttpRequest, obj: AIModel, form: Any, change: bool
+    ) -> None:
+        super().save_model(request, obj, form, change)
+        fields = sorted(form.changed_data)
+        self._note(request, "model.changed" if change else "model.added", obj, fields)
+
+    def delete_model(self, request: HttpRequest, obj: AIModel) -> None:
+        self._note(request, "model.removed", obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(
+        self, request: HttpRequest, queryset: QuerySet[AIModel]
+    ) -> None:
+        with transaction.atomic():
+            for row in queryset:
+                self.delete_model(request, row)
+
+    def _note(
+        self,
+        request: HttpRequest,
+        action: str,
+        row: AIModel,
+        fields: list[str] | None = None,
+    ) -> None:
+        audit.record(
+            action,
+            actor=staff_of(request),
+            subject=str(row)[:64],
+            request=request,
+            fields=fields,
+        )
 
     def save_formset(
         self, request: HttpRequest, form: Any, formset: Any, change: bool
@@ -166,11 +249,11 @@ class AIModelAdmin(_AIModelAdmin):
             )
 
     @admin.display(description="USD in / 1M", ordering="price_in_usd_micros")
-    def price_in(self, row: AIModel) -> str:
+    def dollars_in(self, row: AIModel) -> str:
         return f"{row.price_in_usd_micros / 1_000_000:.2f}"
 
     @admin.display(description="USD out / 1M", ordering="price_out_usd_micros")
-    def price_out(self, row: AIModel) -> str:
+    def dollars_out(self, row: AIModel) -> str:
         return f"{row.price_out_usd_micros / 1_000_000:.2f}"
 
 

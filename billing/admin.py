@@ -12,6 +12,8 @@ from django.db.models import Sum
 from django.db.models.query import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.template.defaultfilters import filesizeformat
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import audit
 from accounts.admin_site import STAFF_PAGES, StaffPage
@@ -22,9 +24,11 @@ from accounts.staff import (
     SearchByPerson,
     StaffModelAdmin,
     among,
+    labelled,
     staff_of,
 )
 from aiassist.lib import clock
+from billing.dashboards import dollars
 from billing.insights import insights
 from billing.models import (
     FEATURES,
@@ -59,12 +63,12 @@ METERED = ("search", *FEATURES)
 class TierForm(_TierForm):
     providers = forms.MultipleChoiceField(
         choices=[(name, name) for name in PROVIDERS],
-        widget=forms.CheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         required=False,
     )
     features = forms.MultipleChoiceField(
         choices=[(name, name) for name in FEATURES],
-        widget=forms.CheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         required=False,
     )
 
@@ -83,6 +87,13 @@ class TierForm(_TierForm):
             "own_provider_keys": "Users may have calls run on keys of their own.",
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("max_file_bytes", "max_storage_bytes"):
+            now = f"Now {filesizeformat(getattr(self.instance, name) or 0)}."
+            told = self.fields[name].help_text
+            self.fields[name].help_text = f"{told} {now}".strip()
+
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or {}
         hour, day = cleaned.get("requests_per_hour"), cleaned.get("requests_per_day")
@@ -97,9 +108,13 @@ class TierForm(_TierForm):
 class TierAdmin(_ModelAdmin):
     form = TierForm
     list_display = (
-        *("code", "name", "rank", "requests_per_hour", "requests_per_day"),
-        *("max_concurrent", "context_tokens"),
+        *("name", "rank", "requests_per_hour", "requests_per_day"),
+        *("max_concurrent", "context_tokens", "storage"),
     )
+
+    @admin.display(description="Storage", ordering="max_storage_bytes")
+    def storage(self, tier: Tier) -> str:
+        return filesizeformat(tier.max_storage_bytes)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Tier | None = None
@@ -274,8 +289,8 @@ admin.site.register(LimitOverride, LimitOverrideAdmin)
 @admin.register(UsageRecord)
 class UsageRecordAdmin(SearchByPerson, ReadOnlyAdmin):
     list_display = (
-        *("id", "user", "admitted_at", "feature", "provider", "model", "status"),
-        *("tokens_in", "tokens_out", "cost_usd_micros", "latency_ms"),
+        *("admitted_at", "user", "feature", "provider", "model", "outcome"),
+        *("tokens_in", "tokens_out", "cost", "latency_ms"),
     )
     list_filter = (
         *("status", among("feature", METERED), among("provider", PROVIDERS)),
@@ -286,18 +301,34 @@ class UsageRecordAdmin(SearchByPerson, ReadOnlyAdmin):
     show_full_result_count = False  # counting the whole ledger takes long
     paginator = QuickPaginator
 
+    @labelled(
+        "Status",
+        {"ok": "success", "error": "danger", "abandoned": "danger"},
+        ordering="status",
+    )
+    def outcome(self, record: UsageRecord) -> str:
+        return record.status
+
+    @admin.display(description="Cost", ordering="cost_usd_micros")
+    def cost(self, row: UsageRecord) -> str:
+        return dollars(row.cost_usd_micros)
+
 
 @admin.register(UsageDay)
 class UsageDayAdmin(SearchByPerson, ReadOnlyAdmin):
     list_display = (
         *("day", "user", "feature", "provider", "model", "requests"),
-        *("tokens_in", "tokens_out", "cost_usd_micros", "errors"),
+        *("tokens_in", "tokens_out", "cost", "errors"),
     )
     list_filter = (among("feature", METERED), among("provider", PROVIDERS), "day")
     list_select_related = ("user",)
     search_fields = whole_ids = ("model",)
     show_full_result_count = False
     paginator = QuickPaginator
+
+    @admin.display(description="Cost", ordering="cost_usd_micros")
+    def cost(self, row: UsageDay) -> str:
+        return dollars(row.cost_usd_micros)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
 )
@@ -41,7 +42,7 @@ def _list(name: str) -> forms.Field:
     return forms.MultipleChoiceField(
         label=_label(name),
         choices=[(choice, choice) for choice in _CHOICES[name]],
-        widget=forms.CheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         required=False,
         help_text=_AS_THE_TIER,
     )

@@ -7,10 +7,16 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
 
 from accounts import audit
 from accounts.models import User
-from accounts.staff import QuickPaginator, SearchByPerson, StaffModelAdmin
+from accounts.staff import (
+    QuickPaginator,
+    SearchByPerson,
+    StaffModelAdmin,
+    labelled,
+)
 from workspaces.errors import JobNotActive
 from workspaces.jobs import cancel_job, phase_of, request_rebuild
 from workspaces.models import IndexJob, Tombstone, UserStorage, Workspace
@@ -25,6 +31,18 @@ if TYPE_CHECKING:
 else:
     WorkspaceModelAdmin = IndexJobModelAdmin = StaffModelAdmin
     StorageModelAdmin = TombstoneModelAdmin = StaffModelAdmin
+
+
+# What a state looks like; the others are plain.
+LABELS = {
+    "ready": "success",
+    "succeeded": "success",
+    "failed": "danger",
+    "indexing": "info",
+    "running": "info",
+    "queued": "info",
+    "parked": "warning",
+}
 
 
 def _note(
@@ -58,14 +76,7 @@ class _ReadOnly:
 @admin.register(Workspace)
 class WorkspaceAdmin(_ReadOnly, SearchByPerson, WorkspaceModelAdmin):
     list_display = (
-        "id",
-        "name",
-        "user",
-        "status",
-        "generation",
-        "n_files",
-        "n_chunks",
-        "n_bytes",
+        *("id", "name", "user", "state", "n_files", "n_chunks", "size"),
         "last_indexed_at",
     )
     list_filter = ("status",)
@@ -74,8 +85,17 @@ class WorkspaceAdmin(_ReadOnly, SearchByPerson, WorkspaceModelAdmin):
     ordering = ("-created_at",)
     show_full_result_count = False
     paginator = QuickPaginator
-    exclude = ("lease_token",)
+    # Patterns name the user's paths.
+    exclude = ("lease_token", "include", "exclude")
     actions = ("rebuild",)
+
+    @labelled("Status", LABELS, ordering="status")
+    def state(self, workspace: Workspace) -> str:
+        return workspace.status
+
+    @admin.display(description="Size", ordering="n_bytes")
+    def size(self, workspace: Workspace) -> str:
+        return filesizeformat(workspace.n_bytes)
 
     @admin.action(description="Index the selected workspaces anew", permissions=["act"])
     def rebuild(self, request: HttpRequest, queryset: QuerySet[Workspace]) -> None:
@@ -90,17 +110,8 @@ class WorkspaceAdmin(_ReadOnly, SearchByPerson, WorkspaceModelAdmin):
 @admin.register(IndexJob)
 class IndexJobAdmin(_ReadOnly, SearchByPerson, IndexJobModelAdmin):
     list_display = (
-        "id",
-        "workspace",
-        "user",
-        "state",
-        "at",
-        "files_done",
-        "files_total",
-        "chunks",
-        "attempts",
-        "created_at",
-        "finished_at",
+        *("id", "user", "standing", "at", "files", "chunks", "attempts"),
+        *("created_at", "finished_at", "error", "workspace"),
     )
     list_filter = ("state", ("parked_at", admin.EmptyFieldListFilter))
     list_select_related = ("user", "workspace")
@@ -123,6 +134,14 @@ class IndexJobAdmin(_ReadOnly, SearchByPerson, IndexJobModelAdmin):
                 request_rebuild(workspace=job.workspace)
                 _note(request, "index_job.retried", job.user_id, job)
         self.message_user(request, f"{len(workspaces)} jobs wait.", messages.SUCCESS)
+
+    @labelled("State", LABELS, ordering="state")
+    def standing(self, job: IndexJob) -> str:
+        return "parked" if job.parked_at and job.finished_at is None else job.state
+
+    @admin.display(description="Files")
+    def files(self, job: IndexJob) -> str:
+        return f"{job.files_done:,} of {job.files_total:,}"
 
     @admin.display(description="At")
     def at(self, job: IndexJob) -> str:
@@ -168,10 +187,14 @@ class IndexJobAdmin(_ReadOnly, SearchByPerson, IndexJobModelAdmin):
 
 @admin.register(UserStorage)
 class UserStorageAdmin(_ReadOnly, StorageModelAdmin):
-    list_display = ("user", "n_bytes")
+    list_display = ("user", "size")
     list_select_related = ("user",)
     search_fields = ("user__email",)
     ordering = ("-n_bytes",)
+
+    @admin.display(description="Size", ordering="n_bytes")
+    def size(self, held: UserStorage) -> str:
+        return filesizeformat(held.n_bytes)
 
 
 @admin.register(Tombstone)

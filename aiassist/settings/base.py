@@ -120,6 +120,7 @@ TEMPLATES = [
 ]
 
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = ["aiassist.formats"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True

@@ -71,7 +71,7 @@ UNFOLD = {
                 "items": [
                     _item("Tiers", "stacks", "billing.tier"),
                     _item("Subscriptions", "card_membership", "billing.subscription"),
-                    _item("Own limits", "tune", "billing.limitoverride"),
+                    _item("Limit overrides", "tune", "billing.limitoverride"),
                     _item("Usage records", "receipt_long", "billing.usagerecord"),
                     _item("Usage by day", "calendar_month", "billing.usageday"),
                     _item("Quotas now", "speed", "billing.quota"),

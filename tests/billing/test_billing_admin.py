@@ -174,7 +174,7 @@ def test_staff_see_what_the_filtered_days_add_up_to(alice, charlie, stella):
         "sum_cost": 4000,
         "sum_errors": 0,
     }
-    assert b"4,000" in answer.content
+    assert b"$0.0040" in answer.content
 
 
 def test_a_subscription_cannot_end_before_it_begins(alice, stella):

@@ -6,6 +6,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
+from django.contrib import admin as django_admin
 from django.contrib.auth.models import Group
 from django.core import mail
 from django.core.cache import cache
@@ -325,3 +326,125 @@ def test_insights_can_be_off(stella, alice, settings):
     page = stella.web.get(f"/admin/accounts/user/{alice.user.pk}/insights/")
 
     assert "Analytics are off" in page.text
+
+
+def test_support_acts_on_somebodys_own_page_after_being_asked(support, alice):
+    page = f"/admin/accounts/user/{alice.user.pk}"
+    asked = support.web.get(f"{page}/sign-out/").text
+    assert "Ends all their sessions and tokens" in asked
+    assert alice.web.get("/dashboard/").status_code == 200
+    assert support.web.post(f"{page}/sign-out/").status_code == 302
+    assert alice.web.get("/dashboard/").status_code == 302
+    support.web.post(f"{page}/disable/")
+    assert alice.api.get("/api/v1/me").status_code == 401
+    support.web.post(f"{page}/enable/")
+    assert alice.api.get("/api/v1/me").status_code == 200
+    noted = AuditEvent.objects.filter(actor_id=support.user.pk)
+    assert [each.action for each in noted.order_by("created_at")] == [
+        *("user.signed_out", "user.disabled", "user.enabled")
+    ]
+
+
+ACTS = ("sign-out", "resend", "disable", "enable", "set-password", "impersonate")
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_support_does_nothing_to_other_staff_by_their_page(support, stella, act):
+    page = f"/admin/accounts/user/{stella.user.pk}/{act}/"
+
+    assert support.web.get(page).status_code == 403
+    assert support.web.post(page).status_code == 403
+    stella.user.refresh_from_db()
+    assert stella.user.is_active
+
+
+def test_m3_the_log_names_people_by_their_address(admin, support, alice):
+    support.web.post(f"/admin/accounts/user/{alice.user.pk}/sign-out/")
+    shown = admin.web.get("/admin/accounts/auditevent/?kind=user").text
+
+    assert support.user.email in shown and "alice@example.test" in shown
+
+
+# What somebody in the group may open; all else answers 403, lists and forms alike.
+OPEN = {
+    "support": {
+        *("accounts.user", "accounts.apikey", "accounts.tokenfamily", "billing.tier"),
+        *("billing.subscription", "billing.limitoverride", "billing.usagerecord"),
+        *("billing.quota", "workspaces.workspace", "workspaces.indexjob"),
+        "assistant.aimodel",
+    },
+    "billing": {
+        *("accounts.user", "billing.tier", "billing.subscription", "billing.quota"),
+        *("billing.limitoverride", "billing.usagerecord", "billing.usageday"),
+        "assistant.aimodel",
+    },
+    "admin": {
+        *("accounts.user", "accounts.apikey", "accounts.tokenfamily"),
+        *("accounts.auditevent", "accounts.dataexport", "billing.tier"),
+        *("billing.subscription", "billing.limitoverride", "billing.usagerecord"),
+        *("billing.usageday", "billing.quota", "billing.reservation"),
+        *("workspaces.workspace", "workspaces.indexjob", "workspaces.userstorage"),
+        *("workspaces.tombstone", "assistant.aimodel", "assistant.conversation"),
+    },
+}
+ADDS = {
+    "support": set(),
+    "billing": {
+        *("billing.tier", "billing.subscription", "billing.limitoverride"),
+        "assistant.aimodel",
+    },
+    "admin": {
+        *("accounts.user", "billing.tier", "billing.subscription"),
+        *("billing.limitoverride", "assistant.aimodel"),
+    },
+}
+
+
+@pytest.mark.parametrize("group", OPEN)
+def test_m2_a_group_opens_its_own_tables_and_no_other(group):
+    person = staff_in(group)
+    lists, adds = set(), set()
+    for model in django_admin.site._registry:
+        name = f"{model._meta.app_label}.{model._meta.model_name}"
+        base = f"/admin/{name.replace('.', '/')}/"
+        statuses = [person.web.get(p).status_code for p in (base, f"{base}add/")]
+        assert set(statuses) <= {200, 403}, name
+        lists |= {name} if statuses[0] == 200 else set()
+        adds |= {name} if statuses[1] == 200 else set()
+
+    assert (lists, adds) == (OPEN[group], ADDS[group])
+
+
+# Acts by POST that a group has not; each leaves what it was aimed at as it is.
+DENIED = {
+    "support": (
+        *("billing/subscription/add", "billing/limitoverride/add", "billing/tier/add"),
+        *("billing/tier/free/change", "assistant/aimodel/1/change"),
+    ),
+    "billing": (
+        *("accounts/user/{id}/sign-out", "accounts/user/{id}/disable"),
+        *("accounts/user/{id}/resend", "accounts/user/{id}/change"),
+        *("accounts/user/{id}/impersonate", "billing/tier/pro/delete"),
+    ),
+    "admin": (
+        *("accounts/user/{id}/delete", "accounts/user/{id}/password"),
+        *("accounts/auditevent/add", "billing/usagerecord/add", "auth/group/add"),
+    ),
+}
+
+
+@pytest.mark.parametrize("group", DENIED)
+def test_m2_what_a_group_may_not_do_is_refused_by_post_too(group, alice):
+    person = staff_in(group)
+    for page in DENIED[group]:
+        address = f"/admin/{page.format(id=alice.user.pk)}/"
+        assert person.web.post(address, {"post": "yes"}).status_code == 403, page
+    noted = AuditEvent.objects.filter(actor_id=person.user.pk)
+    assert not noted.exclude(action__startswith="login").exists()
+
+
+def test_m2_how_a_password_is_kept_is_shown_to_nobody(stella, alice):
+    page = stella.web.get(f"/admin/accounts/user/{alice.user.pk}/change/").text
+
+    assert "argon2" not in page and "pbkdf2" not in page
+    assert alice.user.password not in page
