@@ -13,6 +13,7 @@ AppError
     │   └── OwnKeyRefused     400  it refuses the user's own
     ├── ProviderResting       503  it failed so often that it is left alone
     └── ProviderRejected      400  it refuses the request itself
+        └── PromptTooLong     400  for more text than the model takes
 
 """
 
@@ -110,4 +111,12 @@ class ProviderRejected(ProviderError):
     message = (
         "The language model provider refused the request as invalid. "
         "Check its parameters against what the model takes."
+    )
+
+
+class PromptTooLong(ProviderRejected):
+    code = "prompt_too_long"
+    message = (
+        "This prompt is too long for the model. Send less, or name a model with a "
+        "larger context."
     )

@@ -38,7 +38,7 @@ def error_body(error: AppError) -> dict[str, Any]:
 
 def _sentence(error: AppError) -> str:
     """Return what the client reads. Some go by words, as Claude Code does here."""
-    if error.code != "context_too_large":
+    if error.code not in ("context_too_large", "prompt_too_long"):
         return error.sentence
     used, limit = error.details.get("used"), error.details.get("limit")
     known = f": {used} tokens > {limit} maximum" if used and limit else ""

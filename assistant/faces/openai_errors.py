@@ -16,6 +16,7 @@ _CODES = {
     "ambiguous_credential": "invalid_api_key",
     "unknown_model": "model_not_found",
     "context_too_large": "context_length_exceeded",
+    "prompt_too_long": "context_length_exceeded",
     "quota_exceeded": "rate_limit_exceeded",
 }
 # What lasts is 4xx, or clients try again and again.

@@ -1,10 +1,11 @@
 """Reading providers' streams: bounded lines, SSE and NDJSON, typed errors.
 
 Nothing a provider sends back on a failure is kept or shown: it may echo our
-credential or the prompt.
+credential or the prompt. Whether a prompt was too long is all that is read of it.
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from types import TracebackType
@@ -23,6 +24,7 @@ from aiassist.lib.egress import (
 )
 from aiassist.lib.errors import ProviderError
 from assistant.errors import (
+    PromptTooLong,
     ProviderBusy,
     ProviderMalformed,
     ProviderMisconfigured,
@@ -33,6 +35,13 @@ from assistant.errors import (
 from assistant.providers.given import opened
 
 MAX_LINE_BYTES = MIB
+MAX_REFUSAL_BYTES = 65_536
+# As OpenAI, vLLM, llama.cpp, Anthropic and Google say it.
+_TOO_LONG = re.compile(
+    rb"context_length_exceeded|maximum context length|exceed_context_size"
+    rb"|prompt is too long|exceed context limit|input token count[^.]{0,40} exceeds",
+    re.IGNORECASE,
+)
 MAX_STREAM_BYTES = 16 * MIB  # an answer of 100,000 tokens has about half of it
 
 
@@ -66,8 +75,11 @@ class post:
         except EgressError as error:
             raise as_provider_error(self._name, error) from None
         if answer.status != 200:
-            await self._call.__aexit__(None, None, None)
-            raise refusal(self._name, answer)
+            try:
+                error = await _refused(self._name, answer)
+            finally:
+                await self._call.__aexit__(None, None, None)
+            raise error
         return answer
 
     async def __aexit__(
@@ -79,6 +91,22 @@ class post:
         await self._call.__aexit__(kind, error, trace)
         if isinstance(error, EgressError):
             raise as_provider_error(self._name, error) from None
+
+
+async def _refused(provider: str, answer: Answer) -> ProviderError:
+    """Return the error for a refusal; of its body one thing alone is looked for.
+
+    Agents sum up and go on when they are told that a prompt is too long, and give up
+    at any other refusal.
+    """
+    if answer.status in (400, 413):
+        try:
+            said = await answer.read(MAX_REFUSAL_BYTES)
+        except EgressError:
+            said = b""
+        if _TOO_LONG.search(said):
+            return PromptTooLong(provider=provider)
+    return refusal(provider, answer)
 
 
 def refusal(provider: str, answer: Answer) -> ProviderError:

@@ -279,3 +279,21 @@ def test_s3_each_providers_stream_that_breaks_never_ends_cleanly(
         assert at_once.status_code in (502, 503, 504)
     wait_for(lambda: open_holds(pro) == 0, what="the holds")
     assert {record.status for record in records_of(pro)} == {"error"}
+
+
+@pytest.mark.parametrize("path", FACES)
+def test_a_prompt_too_long_for_the_model_is_told_in_each_faces_words(
+    path: str, site: str, pro: Person, provider: FakeProvider
+) -> None:
+    refused = b'{"error": {"code": "context_length_exceeded"}}'
+    provider.will(Script([refused], 400, "application/json"))
+
+    answered = send(site, pro, path, model=MODELS["openai"], stream=True)
+
+    error = answered.json()["error"]
+    assert (answered.status_code, error["type"]) == (400, "invalid_request_error")
+    if path == "/v1/messages":
+        assert error["message"].startswith("prompt is too long")
+    else:
+        assert error["code"] == "context_length_exceeded"
+    assert records_of(pro) == []

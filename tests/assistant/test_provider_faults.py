@@ -6,6 +6,7 @@ import pytest
 
 from aiassist.lib.errors import ProviderError
 from assistant.errors import (
+    PromptTooLong,
     ProviderBusy,
     ProviderMalformed,
     ProviderMisconfigured,
@@ -55,6 +56,41 @@ async def test_s4_a_refusal_is_typed_and_tells_nothing(
     told = f"{caught.value!r} {caught.value.details} {caught.value.__context__!r}"
     assert CANARY not in told
     assert "Three?" not in told
+
+
+TOO_LONG = (
+    '{"error": {"code": "context_length_exceeded"}}',
+    '{"message": "This model\'s maximum context length is 8192 tokens."}',
+    '{"error": {"type": "exceed_context_size_error"}}',
+    '{"error": {"message": "prompt is too long: 208310 tokens > 200000 maximum"}}',
+    '{"error": {"message": "The input token count (9) exceeds the maximum of 8."}}',
+)
+
+
+@pytest.mark.parametrize("said", TOO_LONG)
+async def test_s4_a_prompt_that_is_too_long_for_the_model_is_told_as_that(
+    said: str, provider: FakeProvider
+) -> None:
+    """Agents sum up then, and give up at any other refusal."""
+    provider.will(Script([said.encode()], 400, "application/json"))
+
+    with pytest.raises(PromptTooLong) as caught:
+        await ask("openai")
+    assert "208310" not in f"{caught.value!r} {caught.value.details}"
+
+
+@pytest.mark.parametrize(
+    "steps", [[b"x" * 100_000], [CUT], [b"maximum context len", HOLD]]
+)
+async def test_s2_a_refusal_that_cannot_be_read_is_one_all_the_same(
+    steps: list[Any], provider: FakeProvider, settings: Any
+) -> None:
+    settings.PROVIDER_IDLE_TIMEOUT_SECONDS = 0.2
+    provider.will(Script(steps, 400, "application/json"))
+
+    with pytest.raises(ProviderRejected) as caught:
+        await ask("openai")
+    assert caught.value.code == "provider_rejected"
 
 
 async def test_retry_after_is_kept(provider: FakeProvider) -> None:
