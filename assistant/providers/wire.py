@@ -76,10 +76,10 @@ class post:
             raise as_provider_error(self._name, error) from None
         if answer.status != 200:
             try:
-                error = await _refused(self._name, answer)
+                refused = await _refused(self._name, answer)
             finally:
                 await self._call.__aexit__(None, None, None)
-            raise error
+            raise refused
         return answer
 
     async def __aexit__(
