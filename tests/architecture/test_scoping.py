@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+DOOR_FOLDERS = {"views", "api", "mcp", "faces"}
 DOORS = sorted(
     file
     for top in ("accounts", "billing", "workspaces", "assistant", "aiassist")
     for file in (ROOT / top).rglob("*.py")
-    if file.stem == "views" or "views" in file.parts or "api" in file.parts
+    if file.stem.endswith("views") or DOOR_FOLDERS.intersection(file.parts)
 )
 # What a door may ask of a manager: only what names whose rows it wants.
 SCOPED = {"for_user", "for_workspace", "for_principal", "create", "on_sale", "enabled"}
