@@ -121,17 +121,18 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """Show what is left, what there is, what happened, and what to do next."""
     user = signed_in(request)
     workspaces = list(Workspace.objects.for_user(user).order_by("-created_at"))
+    held = list(ApiKey.objects.for_user(user))
     moment = clock.now()
     week = report(user, "week", now=moment)
     context = {
         "section": "home",
         "limits": limits_for(user),
-        "n_keys": ApiKey.objects.for_user(user).usable().count(),
+        "n_keys": sum(key.is_usable() for key in held),
         "workspaces": workspaces,
         "records": UsageRecord.objects.for_user(user.pk)[:RECENT_CALLS],
         "week": week,
         "plot": requests_plot(week, now=moment),
-        **_steps_context(user, workspaces),
+        **_steps_context(user, workspaces, held),
     }
     response = render(request, "pages/dashboard.html", context)
     if "theme" not in request.COOKIES and (theme := user.preferences.get("theme")):
@@ -145,7 +146,8 @@ def first_steps(request: HttpRequest) -> HttpResponse:
     """Show the checklist alone; the overview asks for it while steps are left."""
     user = signed_in(request)
     workspaces = list(Workspace.objects.for_user(user).order_by("-created_at"))
-    return render(request, "pages/steps.html", _steps_context(user, workspaces))
+    held = list(ApiKey.objects.for_user(user))
+    return render(request, "pages/steps.html", _steps_context(user, workspaces, held))
 
 
 @require_safe
@@ -157,8 +159,10 @@ def dev_mailbox(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/mailbox.html", context)
 
 
-def _steps_context(user: User, workspaces: list[Workspace]) -> dict[str, object]:
-    steps = _steps(user, workspaces)
+def _steps_context(
+    user: User, workspaces: list[Workspace], held: list[ApiKey]
+) -> dict[str, object]:
+    steps = _steps(user, workspaces, held)
     return {
         "steps": steps,
         "steps_done": sum(step.done for step in steps),
@@ -166,23 +170,22 @@ def _steps_context(user: User, workspaces: list[Workspace]) -> dict[str, object]
     }
 
 
-def _steps(user: User, workspaces: list[Workspace]) -> list[Step]:
+def _steps(user: User, workspaces: list[Workspace], held: list[ApiKey]) -> list[Step]:
     """Return the first steps, ticked by what has really happened."""
-    held = ApiKey.objects.for_user(user)
     facts = (
         (
             "Create an API key",
             "For your editor or a script. It is shown once.",
             "Create key",
             reverse("keys:create"),
-            held.exists(),
+            bool(held),
         ),
         (
             "Connect your editor",
             "Copy its configuration. This ticks itself when the first call arrives.",
             "Connect",
             reverse("connect:index"),
-            held.filter(last_used_at__isnull=False).exists(),
+            any(key.last_used_at for key in held),
         ),
         (
             "Add a workspace",

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from asgiref.sync import async_to_sync
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.views.decorators.http import (
     require_http_methods,
@@ -37,7 +39,7 @@ from billing.selectors import smallest_tier, tier_of
 from workspaces.models import Workspace
 
 CONVERSATIONS_SHOWN = 50
-MESSAGES_SHOWN = 200
+MESSAGES_SHOWN, MOST_MESSAGES = 200, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,20 @@ def home(request: HttpRequest) -> HttpResponse:
 def conversation(request: HttpRequest, conversation_id: str) -> HttpResponse:
     """Show a conversation, to go on with."""
     return _page(request, get_conversation(signed_in(request), conversation_id))
+
+
+@login_required
+@require_safe
+def every(request: HttpRequest) -> HttpResponse:
+    """List all conversations, or those whose title holds the words."""
+    words = request.GET.get("q", "").strip()[:100]
+    found = Conversation.objects.for_user(signed_in(request)).order_by("-updated_at")
+    for word in words.split():
+        found = found.filter(title__icontains=word)
+    page = Paginator(found, CONVERSATIONS_SHOWN).get_page(request.GET.get("page"))
+    query = urlencode({"q": words}) + "&" if words else ""
+    context = {"section": "chat", "page": page, "words": words, "query": query}
+    return render(request, "chat/every.html", context)
 
 
 @login_required
@@ -155,10 +171,13 @@ def _page(request: HttpRequest, found: Conversation | None) -> HttpResponse:
     if not found and not chosen:
         ready = [each for each in workspaces if each.generation]
         chosen = [ready[0].pk] if len(ready) == 1 else []
+    most = MOST_MESSAGES if "all" in request.GET else MESSAGES_SHOWN
+    said = _latest_of(found, most) if found else []
     context = {
         "section": "chat",
         "conversation": found,
-        "shown": _shown(found) if found else [],
+        "shown": [_show(message) for message in said[-most:]],
+        "is_cut": len(said) > most,
         "conversations": _latest(request),
         "workspaces": workspaces,
         "chosen": chosen,
@@ -197,9 +216,9 @@ def _smallest_with(provider: str) -> Tier | None:
     return smallest_tier(lambda tier: provider in tier.providers)
 
 
-def _shown(found: Conversation) -> list[ShownMessage]:
-    newest = found.messages.order_by("-created_at", "-id")[:MESSAGES_SHOWN]
-    return [_show(message) for message in reversed(newest)]
+def _latest_of(found: Conversation, most: int) -> list[Message]:
+    """Return the newest messages in order, one more than `most` if there are more."""
+    return list(found.messages.order_by("-created_at", "-id")[: most + 1])[::-1]
 
 
 def _show(message: Message) -> ShownMessage:

@@ -6,6 +6,7 @@ from assistant import key_views, views
 
 chat = [
     path("", views.home, name="home"),
+    path("all/", views.every, name="every"),
     path("ask/", views.ask, name="ask"),
     path("<str:conversation_id>/", views.conversation, name="conversation"),
     path("<str:conversation_id>/rename/", views.rename, name="rename"),

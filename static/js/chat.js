@@ -119,11 +119,12 @@ function linkFor(problem) {
 function showProblem(answer, problem) {
   const parts = [wordsFor(problem)];
   for (const alternative of problem.alternatives || []) parts.push(` ${alternative}`);
-  note(answer, plainly(parts.join("")));
+  for (const old of answer.node.querySelectorAll(".turn-problem")) old.remove();
+  answer.node.append(element("p", "turn-note turn-problem", plainly(parts.join(""))));
   const again = element("button", "button button-small", "Ask again");
   again.type = "button";
   again.addEventListener("click", () => askAgain(answer));
-  const row = element("p", "row small", again);
+  const row = element("p", "row small turn-problem", again);
   const where = linkFor(problem);
   if (where) {
     const link = element("a", "", where[0]);
@@ -261,8 +262,9 @@ async function ask(question) {
   await settle(answer);
 }
 
-/* The kept answer in place of the streamed one: its code is coloured on the server. */
-async function settle(answer) {
+/* The kept answer in place of the streamed one: its code is coloured on the server. One
+   that was stopped is written a moment later. */
+async function settle(answer, triesLeft = 3) {
   const id = form.elements.conversation_id.value;
   if (!id || !answer.isKept) return;
   const response = await fetch(root.dataset.conversationUrl.replace("CONVERSATION", id)).catch(() => null);
@@ -273,8 +275,11 @@ async function settle(answer) {
   }
   const kept = [...page.querySelectorAll(".turn-answer")].pop();
   const same = (node) => node?.textContent.replace(/\W/g, "").slice(0, 60);
-  // An answer that was stopped, or is not written yet, is not the last one there.
-  if (!answer.text || !kept || same(kept.querySelector(".prose")) !== same(answer.prose)) return;
+  if (!answer.text) return;
+  if (!kept || same(kept.querySelector(".prose")) !== same(answer.prose)) {
+    if (triesLeft) setTimeout(() => running || settle(answer, triesLeft - 1), 600);
+    return;
+  }
   for (const node of log.querySelectorAll("[data-retry]")) node.remove();
   const notes = [...answer.node.querySelectorAll(".turn-note")];
   const fresh = document.importNode(kept, true);

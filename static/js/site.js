@@ -130,7 +130,8 @@ const ASIDE = "input[type=password], input[type=file], input[type=hidden]";
 
 function keepDraft(form) {
   const fields = [...form.elements].filter((each) => each.name && !each.matches(ASIDE));
-  const typed = fields.map((each) => [each.name, each.value, each.checked ?? null]);
+  const ticked = (each) => (/checkbox|radio/.test(each.type) ? each.checked : null);
+  const typed = fields.map((each) => [each.name, each.value, ticked(each)]);
   sessionStorage.setItem(DRAFT, JSON.stringify({ path: location.pathname, typed, kept: false }));
 }
 

@@ -3,6 +3,7 @@
 import pytest
 from django.urls import reverse
 
+from assistant import views
 from assistant.conversations import TITLE_CHARS, ask_in, title_of
 from assistant.models import Conversation
 
@@ -76,3 +77,33 @@ def test_a_title_is_the_first_line_cut_at_a_word(question, title):
     if title is None:
         assert made.endswith("…")
         assert not made.removesuffix("…").endswith((" ", "wor"))
+
+
+def test_every_conversation_is_found_again_by_its_title(alice, charlie, asked):
+    ask_in(user=alice.user, conversation=None, question="Two birds", workspace_id="")
+    page = reverse("chat:every")
+
+    def shown(person, **query):
+        return [row.title for row in person.web.get(page, query).context["page"]]
+
+    assert shown(alice) == ["Two birds", "One"]
+    assert shown(alice, q="BIRDS two") == ["Two birds"]
+    assert shown(alice, q="three") == shown(charlie) == []
+
+
+def test_a_long_conversation_shows_its_end_first_and_the_rest_when_asked(
+    alice, asked, monkeypatch
+):
+    monkeypatch.setattr(views, "MESSAGES_SHOWN", 2)
+    for n in range(3):
+        asked.messages.create(role="assistant", content=f"Answer {n}")
+    address = reverse("chat:conversation", args=[asked.pk])
+
+    def told(query):
+        page = alice.web.get(address + query)
+        return [each.message.content for each in page.context["shown"]], page.text
+
+    newest, text = told("")
+    assert newest == ["Answer 1", "Answer 2"]
+    assert "Show what was said before" in text
+    assert told("?all")[0] == ["One", "Answer 0", "Answer 1", "Answer 2"]
