@@ -9,13 +9,19 @@ from allauth.account.models import EmailAddress
 from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.models import SocialApp, SocialLogin
+from allauth.socialaccount.providers import registry
+from allauth.socialaccount.providers.base import Provider
+from allauth.socialaccount.providers.openid_connect.provider import (
+    OpenIDConnectProvider,
+)
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.contrib import messages
 from django.db import IntegrityError, transaction
 from django.forms import ValidationError
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
+from django.urls import reverse
 
 from accounts import audit, guessing
 from accounts.models import User
@@ -91,6 +97,22 @@ class SocialAdapter(DefaultSocialAccountAdapter):
         )
         user.full_name = name.replace("\x00", "")[:150]
         return user
+
+    def get_provider(
+        self, request: HttpRequest, provider: str, client_id: str | None = None
+    ) -> Provider:
+        """Return the provider. Raises Http404 for one that is not switched on.
+
+        Whom it once opened an account for still sees it there, to disconnect it.
+        """
+        try:
+            found: Provider = super().get_provider(request, provider, client_id)
+        except SocialApp.DoesNotExist:
+            if request.path != reverse("socialaccount_connections"):
+                raise Http404 from None
+            kind = registry.get_class(provider) or OpenIDConnectProvider
+            found = kind(request, app=SocialApp(provider=provider, name=provider))
+        return found
 
     def can_authenticate_by_email(self, login: SocialLogin, email: str) -> bool:
         """Never: an unverified address would hand over somebody's account."""

@@ -188,3 +188,22 @@ def test_m3_a_disconnected_provider_opens_nothing_and_is_noted(idp, db):
     assert (event.actor_id, event.details["provider"]) == (user_id, account.provider)
     again = come_from(idp, sub="s1", email="a@example.test", verified=True)
     assert who(again) is None
+
+
+@pytest.mark.parametrize("provider", ["github", "google", "microsoft", "oidc/nobody"])
+def test_a_provider_that_is_not_switched_on_is_no_address(db, provider):
+    for ask in (Client().get, Client().post):
+        assert ask(f"/accounts/{provider}/login/").status_code == 404
+
+
+@pytest.mark.parametrize("provider", ["github", "auth0"])
+def test_an_account_of_a_provider_switched_off_since_can_be_disconnected(
+    alice, provider
+):
+    held = SocialAccount.objects.create(user=alice.user, provider=provider, uid="7")
+    page = "/accounts/3rdparty/"
+    alice.web.post("/accounts/reauthenticate/", {"password": PASSWORD})
+
+    assert "Disconnect" in alice.web.get(page).text
+    assert alice.web.post(page, {"account": held.pk}).status_code == 302
+    assert not SocialAccount.objects.exists()
