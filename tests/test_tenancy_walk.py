@@ -45,7 +45,12 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("dashboard/settings/delete/", "dashboard/usage/", "dashboard/limits/"),
     *("dashboard/settings/data/", "dashboard/settings/data/export.json"),
     *("dashboard/workspaces/", "dashboard/workspaces/new/"),
-    *("dashboard/chat/", "dashboard/chat/ask/", "dashboard/chat/all/", "dashboard/steps/"),
+    *(
+        "dashboard/chat/",
+        "dashboard/chat/ask/",
+        "dashboard/chat/all/",
+        "dashboard/steps/",
+    ),
     *("dashboard/connect/", "dashboard/connect/<slug:slug>/"),
     *("dashboard/settings/notifications/", "dashboard/settings/sessions/"),
     *("dashboard/settings/sessions/end/", "dashboard/as/end/"),
