@@ -73,7 +73,6 @@ class TabbyHealthView(TabbyView):
             }
         )
 
-
     @extend_schema(exclude=True)
     async def post(self, request: Request) -> Response:
         """Older plugins ask so."""
