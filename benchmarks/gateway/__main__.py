@@ -1,9 +1,10 @@
 """`make bench-gateway`: what we add in front of a provider, in one table.
 
-The provider's stand-in called directly, a bare pass-through (the floor), aiassist with
-real PostgreSQL and Redis, and LiteLLM's proxy if LITELLM_HOME names a virtual
-environment that has it (`pip install 'litellm[proxy]'`). CPU is that of the
-servers' processes, stores left out; compare the ratios, not the seconds.
+The provider's stand-in called directly, two bare pass-throughs (the floors: by hand on
+a bare socket, and with aiohttp), aiassist with real PostgreSQL and Redis, and LiteLLM's
+proxy if LITELLM_HOME names a virtual environment that has it (`pip install
+'litellm[proxy]'`). CPU is that of the servers' processes, stores left out; compare the
+ratios, not the seconds.
 
 Every figure is the median of `--runs` rounds; in each, the servers take turns. LiteLLM
 takes part in the first round only, because its streams take a minute. About two
@@ -34,6 +35,8 @@ from benchmarks.gateway.servers import (
 from tests.support.processes import Process, python
 
 Row = dict[str, float | str]
+# By hand on a bare socket, and with a library as most would write it.
+FLOORS = {"floor, bare socket": "floor", "floor, aiohttp": "plain_floor"}
 # Usage records are written once a second: their CPU time is part of the calls'.
 SETTLING_SECONDS = 1.2
 
@@ -44,7 +47,9 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         os.environ["BENCH_DIR"] = str(folder)
         provider = stack.enter_context(direct())
-        servers = [provider, stack.enter_context(floor(provider.port))]
+        servers = [provider]
+        for name, module in FLOORS.items():
+            servers.append(stack.enter_context(floor(provider.port, name, module)))
         servers.append(stack.enter_context(aiassist(provider.port, folder)))
         if home := os.environ.get("LITELLM_HOME"):
             servers.append(stack.enter_context(litellm(provider.port, Path(home))))
@@ -135,7 +140,7 @@ def _load(
 ) -> Result:
     orders = Orders(server.port, server.key, stream, at_once, n, seconds)
     command = python("-m", "benchmarks.gateway.load", json.dumps(asdict(orders)))
-    log = Path(os.environ["BENCH_DIR"]) / f"load-{server.name}.log"
+    log = Path(os.environ["BENCH_DIR"]) / f"load-{server.port}.log"
     log.unlink(missing_ok=True)
     with Process(command, log=log) as load:
         assert load.wait(seconds=300) == 0, load.output[-2000:]

@@ -89,15 +89,15 @@ def direct() -> Iterator[Server]:
 
 
 @contextmanager
-def floor(upstream: int) -> Iterator[Server]:
-    """Run the bare pass-through under uvicorn, two processes as the product has."""
+def floor(upstream: int, name: str, module: str) -> Iterator[Server]:
+    """Run a bare pass-through under uvicorn, two processes as the product has."""
     port = free_port()
     env = {**os.environ, "UPSTREAM_PORT": str(upstream)}
-    application = "benchmarks.gateway.floor:application"
+    application = f"benchmarks.gateway.{module}:application"
     command = [sys.executable, "-m", "uvicorn", application, *_options(port)]
-    with Process(command, log=_log("floor"), env=env) as process:
+    with Process(command, log=_log(module), env=env) as process:
         _wait(port, "/")
-        yield Server("floor", port, "any", process)
+        yield Server(name, port, "any", process)
 
 
 @contextmanager
