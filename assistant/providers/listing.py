@@ -1,10 +1,12 @@
 """Which models a server offers: asked for live, and kept for a moment."""
 
+import math
 import time
 from dataclasses import dataclass
 
 from aiassist.lib.egress import Caps, Destination, EgressError
 from aiassist.lib.errors import ProviderError
+from assistant.errors import ProviderBusy, ProviderTimeout
 from assistant.providers.given import opened
 from assistant.providers.wire import (
     as_provider_error,
@@ -19,11 +21,15 @@ _CAPS = Caps(connect_seconds=0.5, first_byte_seconds=1.0, total_seconds=2.0)
 # Somebody has pressed a button and waits for the verdict.
 _PATIENT = Caps(connect_seconds=5.0, first_byte_seconds=10.0, total_seconds=15.0)
 MAX_MODELS = 500
+# A server that was heard of so lately, and is too busy to answer now, keeps its models:
+# without them its callers would be told that there are none, for good.
+GRACE_SECONDS = 60.0
+_SOON_SECONDS = 5.0  # asked again after so long, then
 
 
 @dataclass(slots=True)
 class Listing:
-    """One server's list. A server that does not answer offers nothing."""
+    """One server's list. A server that does not answer any more offers nothing."""
 
     path: str
     member: str  # of the answer, that holds the list
@@ -32,6 +38,7 @@ class Listing:
     _names: tuple[str, ...] = ()
     _url: str = ""
     _until: float = 0.0
+    _answered_at: float = -math.inf
 
     async def chatting(self, destination: Destination) -> tuple[str, ...]:
         """Return the models that chat."""
@@ -48,20 +55,32 @@ class Listing:
             # Others go on with the old list while one asks: an address that swallows
             # packets must not hold everybody up.
             self._until = now + self.kept_seconds
-            names = await self._ask(destination)
-            self._names, self._url = names, destination.base_url
-            self._until = time.monotonic() + self.kept_seconds
+            await self._refresh(destination)
         return self._names
 
-    def forget(self) -> None:
-        """Ask again at the next call."""
-        self._until = 0.0
+    async def _refresh(self, destination: Destination) -> None:
+        names, now = await self._ask(destination), time.monotonic()
+        self._until = now + self.kept_seconds
+        if names is not None:
+            self._answered_at = now
+        elif self._url == destination.base_url and (
+            now < self._answered_at + self.kept_seconds + GRACE_SECONDS
+        ):
+            self._until = now + _SOON_SECONDS
+            return
+        self._names, self._url = names or (), destination.base_url
 
-    async def _ask(self, destination: Destination) -> tuple[str, ...]:
+    def forget(self) -> None:
+        """Know nothing, and ask at the next call."""
+        self._until, self._answered_at = 0.0, -math.inf
+
+    async def _ask(self, destination: Destination) -> tuple[str, ...] | None:
         try:
             return await listed(
                 destination, self.path, member=self.member, name=self.name, caps=_CAPS
             )
+        except (ProviderTimeout, ProviderBusy):
+            return None
         except ProviderError:
             return ()
 

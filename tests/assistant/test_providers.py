@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from assistant.providers import PROVIDERS, ollama
+from aiassist.lib.egress import Destination
+from aiassist.lib.errors import ProviderError
+from assistant.errors import ProviderTimeout, ProviderUnavailable
+from assistant.providers import PROVIDERS, listing, ollama
 from assistant.providers.base import ChatMessage, Delta, Usage
+from assistant.providers.listing import Listing
 from tests.assistant.vendors import CANARY, STREAMS, VENDORS, ask, configure, line
 from tests.fakes.providers import (
     FakeProvider,
@@ -340,3 +344,35 @@ async def test_an_ollama_that_is_away_offers_nothing(
     ollama.listing.forget()
 
     assert await PROVIDERS["ollama"].models() == ()
+
+
+async def test_a_server_too_busy_to_list_its_models_keeps_them(
+    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.models = ["llama"]
+    kept = Listing("api/tags", "models", "name", kept_seconds=0.0)
+    server = Destination("ollama", f"{provider.url}/ollama")
+    assert await kept.names(server) == ("llama",)
+
+    async def fails(*args: object, **kwargs: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(listing, "listed", fails)
+    failure: ProviderError = ProviderTimeout()
+    assert await kept.names(server) == ("llama",)
+    kept.forget()
+    assert await kept.names(server) == ()
+
+
+async def test_a_server_that_has_gone_offers_nothing_at_once(
+    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.models = ["llama"]
+    kept = Listing("api/tags", "models", "name", kept_seconds=0.0)
+    assert await kept.names(Destination("ollama", f"{provider.url}/ollama"))
+
+    async def fails(*args: object, **kwargs: object) -> None:
+        raise ProviderUnavailable
+
+    monkeypatch.setattr(listing, "listed", fails)
+    assert await kept.names(Destination("ollama", f"{provider.url}/ollama")) == ()
