@@ -3,13 +3,13 @@
 Their size is bounded before, by DATA_UPLOAD_MAX_MEMORY_SIZE.
 """
 
-import json
-import math
 from collections.abc import Mapping
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
+
+from aiassist.lib import jsons
 
 
 class TextJSONParser(JSONParser):
@@ -25,24 +25,7 @@ class TextJSONParser(JSONParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        raw: bytes = stream.read()
         try:
-            parsed = json.loads(
-                raw.decode(), parse_constant=_no_number, parse_float=_finite
-            )
-            if b"\\u" in raw:
-                json.dumps(parsed, ensure_ascii=False).encode()
+            return jsons.strict(stream.read())
         except (ValueError, RecursionError):
             raise ParseError from None
-        return parsed
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(digits)
-    return number

@@ -75,6 +75,7 @@ def steady(body: Any) -> Any:
         (f"{OWN}/chat", {"message": "Hi", "model": "nope"}),
         (f"{OWN}/chat", "{not json"),
         (f"{OWN}/chat", "[]"),
+        (f"{OWN}/chat", '{"message": "Hi", "temperature": 1e999}'),
         (f"{OWN}/explain", CODE),
         (f"{OWN}/explain", CODE | {"language": "no language"}),
         (f"{OWN}/generate", {"instruction": "Sort it", "language": "python"}),
