@@ -108,34 +108,44 @@ class Answer:
         self.headers = headers
         self._body = body
         self._ends = ends
+        self._n_bytes = 0
+        self._at, self._phase = ends.first_byte()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the body's pieces as they come, within the caps.
 
         Raises EgressTimeout, AnswerTooLarge, AnswerMalformed, Unreachable.
         """
-        if self.headers.get("content-encoding", "identity").lower() != "identity":
-            raise AnswerMalformed("An outside service compressed its answer unasked.")
-        most, n_bytes = self._ends.caps.max_bytes, 0
-        idle, total_at = self._ends.caps.idle_seconds, self._ends.total_at
-        at, phase = self._ends.first_byte()
-        while (piece := await self._body.piece(at, phase)) is not None:
-            n_bytes += len(piece)
-            if n_bytes > most:
-                raise AnswerTooLarge(limit=most)
+        while (piece := await self._next()) is not None:
             yield piece
-            at, phase = time.monotonic() + idle, "idle"
-            if at > total_at:
-                at, phase = total_at, "total"
 
     async def read(self, max_bytes: int = MIB) -> bytes:
         """Return the whole body; raises AnswerTooLarge beyond `max_bytes`."""
-        body = bytearray()
-        async for piece in self.chunks():
-            body += piece
-            if len(body) > max_bytes:
+        pieces = []
+        while (piece := await self._next()) is not None:
+            pieces.append(piece)
+            if self._n_bytes > max_bytes:
                 raise AnswerTooLarge(limit=max_bytes)
-        return bytes(body)
+        return b"".join(pieces)
+
+    async def _next(self) -> bytes | None:
+        encoding = self.headers.get("content-encoding")
+        if encoding is not None and encoding.lower() != "identity":
+            raise AnswerMalformed("An outside service compressed its answer unasked.")
+        try:
+            piece = await self._body.piece(self._at, self._phase)
+        except http1.Http1Error as error:
+            raise _error_of(error) from None
+        if piece is None:
+            return None
+        self._n_bytes += len(piece)
+        caps, total_at = self._ends.caps, self._ends.total_at
+        if self._n_bytes > caps.max_bytes:
+            raise AnswerTooLarge(limit=caps.max_bytes)
+        self._at, self._phase = time.monotonic() + caps.idle_seconds, "idle"
+        if self._at > total_at:
+            self._at, self._phase = total_at, "total"
+        return piece
 
 
 class Ends:
@@ -195,7 +205,7 @@ class open_destination:
         except BaseException:
             self._leave()
             raise
-        return Answer(line.status, line.headers, _Line(line), ends)
+        return Answer(line.status, line.headers, line, ends)
 
     async def __aexit__(
         self,
@@ -209,21 +219,6 @@ class open_destination:
         if self._connection is not None:
             self._connection.done()
             self._connection = None
-
-
-class _Line:
-    """A body on a connection of ours, its errors translated."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: http1.Connection) -> None:
-        self._connection = connection
-
-    async def piece(self, at: float, phase: str) -> bytes | None:
-        try:
-            return await self._connection.piece(at, phase)
-        except http1.Http1Error as error:
-            raise _error_of(error) from None
 
 
 def _error_of(error: http1.Http1Error) -> EgressError:

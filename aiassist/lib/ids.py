@@ -2,6 +2,7 @@
 
 import os
 import string
+from collections import deque
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _CHARACTERS = bytes(BASE62[byte % 62].encode()[0] for byte in range(256))
@@ -28,4 +29,16 @@ def base62_encode(number: int, width: int) -> str:
 
 def new_id(prefix: str) -> str:
     """Return an id such as `job_` + 22 base62 characters (131 bits)."""
-    return f"{prefix}_{base62_random(22)}"
+    try:
+        random = _ready.pop()
+    except IndexError:
+        # Each call has some ids, and the kernel is asked for many at once.
+        text = base62_random(_N_ID * 64)
+        _ready.extend(text[at : at + _N_ID] for at in range(_N_ID, len(text), _N_ID))
+        random = text[:_N_ID]
+    return f"{prefix}_{random}"
+
+
+_N_ID = 22
+_ready: deque[str] = deque()  # each is taken by one thread only
+os.register_at_fork(after_in_child=_ready.clear)

@@ -94,7 +94,8 @@ def count_settlement(
     read, written, spent = _settlements(provider, model)
     read.inc(tokens_in)
     written.inc(tokens_out)
-    spent.inc(cost_usd_micros)
+    if cost_usd_micros:
+        spent.inc(cost_usd_micros)
 
 
 def observe_provider_call(

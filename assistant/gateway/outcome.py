@@ -63,12 +63,13 @@ class Heard:
     usage: Usage | None = None
 
     def note(self, delta: Delta) -> None:
+        if delta.wire:  # and nothing else
+            self.wire.append(delta.wire)
+            return
         if delta.text:
             self.text.append(delta.text)
         if delta.reasoning:
             self.thoughts.append(delta.reasoning)
-        if delta.wire:
-            self.wire.append(delta.wire)
         if delta.whole is not None:
             self.text.append(whole_text(delta.whole))
         for call in delta.tool_calls:

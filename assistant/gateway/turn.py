@@ -185,12 +185,12 @@ class Turn:
         self._heard = heard  # what a try before this one heard was no token
         async with aclosing(PROVIDERS[offer.provider].stream(request)) as deltas:
             async for delta in deltas:
-                if delta.says:
+                if says := delta.says:
                     route.speaks()
                 heard.note(delta)
                 if bare:
                     delta = replace(delta, text=bare.feed(delta.text))
-                if delta.says or delta.extra or delta.native:
+                if says or delta.extra or delta.native:
                     await show(delta)
                     self._was_shown = True
         if not heard.finish_reason:

@@ -87,7 +87,9 @@ class Usage:
     tokens_cached: int = 0  # of tokens_in, read from the provider's cache
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True
+)  # not frozen: there is one for each token, at a third of the time
 class Delta:
     """One streamed piece of an answer. Any part may be missing."""
 

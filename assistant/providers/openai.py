@@ -3,6 +3,7 @@
 Source: https://platform.openai.com/docs/api-reference/chat/streaming
 """
 
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -54,6 +55,9 @@ from assistant.providers.wire import (
 
 listing = Listing("models", "data", "id", kept_seconds=60.0)
 _OPENAI = "api.openai.com"
+# Those that think unless told otherwise: o3, gpt-5, gpt-5.6-luna, gpt-6-sol
+_THINKING = re.compile(r"(?:o\d|gpt-(?:5(?:\.[6-9])?|[6-9](?:\.\d+)?))(?:-(?!chat)|$)")
+_THINKS_UNASKED = re.compile(r"gpt-(?:5\.[6-9]|[6-9](?:\.\d+)?)(?:-|$)")
 _READ = ("role", "content", "tool_calls")
 _FINISH = ("stop", "length", "tool_calls", "content_filter", "function_call")
 
@@ -219,7 +223,27 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
         body["stop"] = list(request.stop)
     if request.tools:
         body["tools"] = list(request.tools)
+    if _is_openai(request.access):
+        _suit_openai(body)
     return body
+
+
+def _suit_openai(body: dict[str, Any]) -> None:
+    """Leave out what OpenAI's own models refuse, which editors and agents always send.
+
+    At this address none thinks while it has tools, and none takes a temperature while
+    it thinks.
+    Source: https://developers.openai.com/api/docs/guides/latest-model
+    """
+    model = body["model"]
+    if body.get("tools") and body.get("reasoning_effort") != "none":
+        if _THINKS_UNASKED.match(model):
+            body["reasoning_effort"] = "none"
+        elif model.startswith(("gpt-5.4", "gpt-5.5")):  # they think when asked to
+            body.pop("reasoning_effort", None)
+    if _THINKING.match(model) and body.get("reasoning_effort") != "none":
+        body.pop("temperature", None)
+        body.pop("top_p", None)
 
 
 def message_of(message: ChatMessage) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from assistant.errors import ProviderMalformed
 from assistant.providers.base import Delta
 from assistant.providers.wire import MAX_LINE_BYTES, parse_object
 
-# A frame with one of these is decoded; `null` members are in every frame.
+# A frame with one of these is decoded; `null` members are in every frame. Alternatives
+# that begin alike (with a quote) would take more than twice the time.
 _SPECIAL = re.compile(
-    rb'"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*[{"]|\[DONE\]'
+    rb'finish_reason"\s*:\s*"|usage"\s*:\s*\{|error"\s*:\s*[{"]|\[DONE\]'
 )
 # The first thing that is said: until then another try is possible.
 _SAYS = re.compile(
