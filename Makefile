@@ -11,21 +11,25 @@ PORT ?= 8000
 export PORT
 
 # `check` reads settings; nothing of it may reach var/.
-SCRATCH = DATA_DIR=$(CURDIR)/$(VENV)/scratch
+SCRATCH = DATA_DIR="$(CURDIR)/$(VENV)/scratch"
 DUMMY = dummy-for-checks-only-0123456789-abcdefghijklmnopqrstuvwxyz-0123456789
 DUMMIES = SECRET_KEY=$(DUMMY) JWT_SECRET=2$(DUMMY) API_KEY_PEPPER=3$(DUMMY) \
 	DATABASE_URL=postgresql://check:check@127.0.0.1:1/check \
 	REDIS_URL=redis://127.0.0.1:1/0 QDRANT_URL=http://127.0.0.1:1 \
 	ALLOWED_HOSTS=check.example
 
-.PHONY: help run test test-clients check fmt bench bench-index bench-gateway bench-retrieval bench-search clean
+.PHONY: help run test tests test-clients check style types fmt bench bench-index bench-gateway bench-retrieval bench-search clean
 .DEFAULT_GOAL := help
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.run ## Install what is missing and serve on http://127.0.0.1:8000 (PORT=8100)
 	@exec $(PY) -m aiassist.run
+
+# Types are read while the first tests run. What else `check` judges is a test, too.
+test: $(VENV)/.test style ## Run every check and every test on servers of its own
+	@$(MAKE) --no-print-directory -j 2 types tests
 
 # One test process a core, each with its own PostgreSQL and Redis; a file's tests stay
 # together and in their order. One after the other: make test ARGS="-n 0"
@@ -34,21 +38,25 @@ run: $(VENV)/.run ## Install what is missing and serve on http://127.0.0.1:8000 
 BOUND = $(if $(strip $(ARGS)),,--cov-fail-under=97)
 PARALLEL = -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-test: $(VENV)/.test check ## Run every check and every test on servers of its own
-	@exec $(PY) -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(BOUND) $(ARGS)
+tests: $(VENV)/.test
+	@$(PY) -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(BOUND) $(ARGS)
 
 # About 3 GB in .cache/clients, once. Some of them: make test-clients ARGS="codex llm"
 test-clients: $(VENV)/.test ## Let real clients (Codex, Claude Code, …) work with a running copy
 	@exec $(PY) -m tests.clients $(ARGS)
 
-check: $(VENV)/.test ## Format, lint, types, migrations, deployment checks
-	$(PY) -m ruff format --check --quiet .
-	$(PY) -m ruff check --quiet .
-	$(PY) -m mypy .
+check: $(VENV)/.test style types ## Format, lint, types, migrations, deployment checks
 	$(SCRATCH) DJANGO_SETTINGS_MODULE=aiassist.settings.embedded \
 		$(PY) manage.py makemigrations --check --dry-run
 	$(SCRATCH) DJANGO_SETTINGS_MODULE=aiassist.settings.production $(DUMMIES) \
 		$(PY) manage.py check --deploy --fail-level WARNING
+
+style: $(VENV)/.test
+	$(PY) -m ruff format --check --quiet .
+	$(PY) -m ruff check --quiet .
+
+types: $(VENV)/.test
+	$(PY) -m mypy .
 
 fmt: $(VENV)/.test ## Format and sort imports
 	@$(PY) -m ruff check --fix --quiet .; $(PY) -m ruff format .
