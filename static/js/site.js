@@ -150,7 +150,7 @@ function takeDraft() {
   sessionStorage.removeItem(DRAFT);
   if (document.querySelector(".entrance")) {
     sessionStorage.setItem(DRAFT, JSON.stringify({ ...draft, kept: true }));
-  } else if (draft.kept && draft.path === location.pathname) {
+  } else if (draft.path === location.pathname && (draft.kept || /\/accounts\//.test(document.referrer))) {
     fillIn(draft);
   }
 }

@@ -1,9 +1,17 @@
-"""The main job in a browser: from sign-up to a cited answer. Told in order."""
+"""The main job and what surrounds it, in a browser: from sign-up to a cited answer,
+then each page, then the ways back in. Told in order."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from allauth.mfa.totp.internal.auth import (
+    format_hotp_value,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
@@ -16,20 +24,36 @@ PAGES = [
     *("/dashboard/settings/", "/accounts/email/", "/accounts/password/change/"),
     *("/accounts/2fa/", "/accounts/2fa/webauthn/add/", "/accounts/3rdparty/"),
     *("/dashboard/settings/sessions/", "/dashboard/settings/notifications/"),
-    "/dashboard/settings/provider-keys/",
+    *("/dashboard/settings/provider-keys/", "/dashboard/settings/data/"),
     *("/dashboard/connect/", "/dashboard/connect/vscode/", "/dashboard/why/"),
     *("/dashboard/why/quota_exceeded/", "/dashboard/usage/?period=day"),
     *("/dashboard/workspaces/", "/dashboard/workspaces/new/", "/dashboard/chat/"),
     *("workspace", "workspace search", "workspace files", "workspace rules"),
     *("source", "conversation"),
 ]
-# A first page, a list, a list that is edited in place, a form with every widget.
+# Of the admin, beside each table's list, its first row, and its form for a new one.
 STAFF_PAGES = [
-    *("/admin/", "/admin/billing/usagerecord/", "/admin/assistant/aimodel/"),
-    *("/admin/billing/limitoverride/add/", "/admin/upstreams/"),
+    *("/admin/", "/admin/?period=day", "/admin/upstreams/"),
+    *("/admin/billing/tier/pro/delete/", "/admin/accounts/user/?q=nobody"),
+    *("{person}insights/", "{person}impersonate/", "{person}sign-out/"),
+    "{person}password/",
 ]
 ENTRANCES = ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 TIMEOUT = 120_000  # the first index loads the model
+NEW_PASSWORD = f"{PASSWORD}, renewed"
+AXE = Axe()
+# What may differ once a page is narrow and dark.
+LOOK = {"runOnly": ["color-contrast", "target-size", "scrollable-region-focusable"]}
+
+
+@contextmanager
+def refusing(complaints: list[str]) -> Iterator[None]:
+    """Here the console tells of an answer that is no success, and of nothing else."""
+    known = len(complaints)
+    yield
+    told = complaints[known:]
+    assert [each for each in told if not re.search("load resource|htmx", each)] == []
+    del complaints[known:]
 
 
 def test_signing_up_leads_by_the_mailbox_to_the_dashboard(member):
@@ -54,6 +78,8 @@ def test_a_key_is_shown_once_with_a_copy_button(member):
     expect(member.page.locator("[data-copy=new-key]")).to_be_visible()
     member.go("/dashboard/keys/")
     assert secret not in member.page.content()
+    member.go("/dashboard/")
+    expect(member.page.locator("#steps + span")).to_have_text("1 of 4 done")
 
 
 def test_an_uploaded_archive_is_indexed_before_ones_eyes(member, archive: Path):
@@ -170,47 +196,270 @@ def test_the_theme_switches_and_stays(member):
     member.context.clear_cookies(name="theme")
 
 
-# Contrast hangs on the scheme and layout on the width: two pairs show all four.
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_accessible_and_fits(member, path, scheme, width):
-    page = member.page
+def test_a_key_is_rotated_and_its_successor_revoked(member):
+    member.go("/dashboard/keys/")
+    member.page.click("text=Rotate")
+    member.submit()
+    expect(member.page.locator("main")).to_contain_text("works on for 24 hours")
+    member.go("/dashboard/keys/")
+    expect(member.page.locator(".badge-warn")).to_have_text("Replaced")
+    member.page.click("text=Revoke >> nth=0")
+    member.submit()
+
+    expect(member.page.locator(".messages")).to_contain_text("is revoked")
+
+
+def test_the_guides_are_searched_and_their_code_copied(member):
+    member.go("/guides/")
+    member.submit(q="archive upload")
+    member.page.click(".guides-list a >> nth=0")
+    expect(member.page).to_have_url(re.compile("/guides/[a-z-]+/"))
+    member.go("/guides/quickstart/")
+    member.page.click("[data-copy] >> nth=0")
+
+    expect(member.page.locator("[data-announce]")).to_have_text("Copied.")
+    assert member.page.locator(".guide-text .anchor").count() > 3
+
+
+def test_usage_is_told_by_period_as_plots_as_tables_and_as_a_file(member):
+    member.go("/dashboard/usage/")
+    member.page.click("nav >> text=Today")
+    member.page.click("text=As a table >> nth=0")
+    expect(member.page.locator(".plot table").first).to_be_visible()
+    with member.page.expect_download() as started:
+        member.page.click("text=Download CSV")
+
+    lines = started.value.path().read_text().splitlines()
+    assert "feature" in lines[0] and len(lines) > 2
+
+
+def test_a_chat_reads_several_workspaces_and_says_so_afterwards(member):
+    member.go("/dashboard/chat/")
+    member.page.click("[data-picker] summary")
+    for name in ("folder", "project"):
+        member.page.check(f"[data-picker] label:has-text('{name}') input")
+    expect(member.page.locator("[data-picker-chosen]")).to_have_text("2 workspaces")
+    member.page.fill("#message", "Which sizes are there?")
+    member.page.click("[data-send]")
+    expect(member.page.locator(".chat-head")).to_contain_text("Rename")
+    member.page.reload()
+
+    expect(member.page.locator("[data-picker-chosen]")).to_have_text("2 workspaces")
+
+
+def test_a_conversation_is_renamed_and_deleted(member):
+    member.page.click("text=Rename")
+    member.submit(title="About sizes")
+    expect(member.page.locator("#chat-title")).to_have_text("About sizes")
+    member.page.click(".chat-head >> text=Delete")
+    member.submit()
+
+    expect(member.page.locator("[data-chat-list]")).not_to_contain_text("About sizes")
+
+
+def test_an_answer_is_stopped(member):
+    member.go("/dashboard/chat/")
+    member.page.route("**/assistant/chat", lambda route: None)  # it never answers
+    member.page.fill("#message", "Are you there?")
+    member.page.press("#message", "Enter")
+    member.page.click("[data-stop]")
+    member.page.unroute("**/assistant/chat")
+
+    expect(member.page.locator(".turn-note")).to_have_text("You stopped this answer.")
+    expect(member.page.locator("[data-send]")).to_be_visible()
+
+
+def test_a_limit_is_explained_in_the_chat_and_the_question_asked_again(
+    member, complaints
+):
+    with refusing(complaints):
+        refusal = {
+            "code": "quota_exceeded",
+            "policy": "hour",
+            "detail": "All used.",
+            "alternatives": ["Wait until 2026-11-23T21:00:00Z."],
+        }
+        member.page.route(
+            "**/assistant/chat",
+            lambda route: route.fulfill(status=429, json=refusal),
+        )
+        member.page.fill("#message", "What is a path?")
+        member.page.press("#message", "Enter")
+        told = member.page.locator(".turn-problem").first
+        expect(told).to_have_text("All used. Wait until 23 Nov, 21:00 UTC.")
+        why = member.page.get_by_role("link", name="Why was this refused?")
+        expect(why).to_have_attribute("href", "/dashboard/why/quota_exceeded/")
+        member.page.unroute("**/assistant/chat")
+    member.page.get_by_role("button", name="Ask again").click()
+
+    expect(member.page.locator(".turn-meta")).to_contain_text("tokens")
+    expect(member.page.locator(".turn-user")).to_have_count(2)
+
+
+def test_a_dropped_file_that_is_no_archive_is_told_of(member, complaints):
+    with refusing(complaints):
+        member.go(member.addresses["workspace"])
+        member.page.evaluate("""() => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File(["no archive"], "code.zip"));
+            const how = { dataTransfer, bubbles: true, cancelable: true };
+            document.querySelector("[data-upload]").dispatchEvent(
+              new DragEvent("drop", how));
+        }""")
+        expect(member.page.locator("[data-upload-errors]")).to_contain_text(".tar.gz")
+
+
+def test_a_refused_form_leads_to_the_page_that_explains_it(member):
+    for number in range(5):  # two are there, and a free account has five
+        member.go("/dashboard/workspaces/new/")
+        member.submit(name=f"spare {number}")
+        if number < 3:
+            expect(member.page.locator("h1")).to_have_text(f"spare {number}")
+    member.page.click("text=Why was this refused?")
+
+    expect(member.page).to_have_url(re.compile("/why/workspace_limit/$"))
+
+
+def test_a_workspace_is_indexed_again_and_deleted_only_by_its_name(member):
+    member.go("/dashboard/workspaces/")
+    member.page.click("text=spare 0")
+    member.page.click("text=Delete")
+    member.submit(name="another")
+    expect(member.page.locator(".field-error")).to_contain_text("not the name")
+    member.submit(name="spare 0")
+    expect(member.page.locator(".messages")).to_contain_text("is deleted")
+    member.go(member.addresses["workspace"])
+    member.page.click("text=Index again")
+
+    expect(member.page.locator("#job")).to_contain_text("Indexed", timeout=TIMEOUT)
+
+
+def test_a_server_out_of_reach_is_told_and_the_page_stays(member, complaints):
+    member.go(f"{member.addresses['workspace']}search/")
+    with refusing(complaints):
+        member.context.set_offline(True)
+        member.submit(q="paths")
+        notice = member.page.locator("[data-notice]")
+        expect(notice).to_contain_text("cannot be reached")
+        member.context.set_offline(False)
+    member.submit(q="paths")
+
+    expect(member.page.locator(".hit").first).to_be_visible()
+    expect(notice).to_be_hidden()
+
+
+def test_a_form_sent_after_the_session_ended_is_there_again(member):
+    member.go("/dashboard/keys/new/")
+    member.page.uncheck("[value='search']")
+    member.context.clear_cookies(name="sessionid")
+    member.submit(name="not lost")
+    member.page.fill("main [name=login]", "ada@example.test")
+    member.page.fill("main [name=password]", PASSWORD)
+    member.page.click("main button[type=submit] >> nth=0")
+
+    expect(member.page.locator("[name=name]")).to_have_value("not lost")
+    expect(member.page.locator("[value='search']")).not_to_be_checked()
+    expect(member.page.locator("[data-notice]")).to_contain_text("look it over")
+
+
+def test_ones_data_is_handed_out_as_a_file(member):
+    member.go("/dashboard/settings/data/")
+    member.page.click("text=Make a copy")
+    # Nobody reloads: it is shown when it is ready.
+    with member.page.expect_download() as started:
+        member.page.click("text=Download the copy")
+
+    assert "ada@example.test" in started.value.path().read_text()
+
+
+def test_all_first_steps_have_ticked_themselves(member):
+    member.go("/dashboard/")
+
+    expect(member.page.locator("#quota")).to_be_visible()
+    expect(member.page.locator("#steps")).to_have_count(0)
+
+
+def violations(page, options=None):
+    found = AXE.run(page, options=options).response["violations"]
+    return [(each["id"], each["nodes"][0]["target"]) for each in found]
+
+
+def look(page, address, width, scheme):
+    """Load it anew: colours on their way from one theme to the other are neither."""
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme)
-    member.go(member.addresses.get(path, path))
+    page.goto(address)
 
-    found = Axe().run(page).response["violations"]
-    assert [(v["id"], v["nodes"][0]["target"]) for v in found] == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+# Contrast hangs on the scheme and layout on the width: two pairs show all four.
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_accessible_and_fits(member, path):
+    page, place = member.page, member.addresses.get(path, path)
+    address = place if place.startswith("http") else member.site + place
+    look(page, address, 1280, "light")
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+    look(page, address, 390, "dark")
+    assert violations(page, LOOK) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize("path", ENTRANCES)
 def test_an_entrance_is_accessible_and_fits(site, browser, path):
-    for scheme in ("light", "dark"):
-        page = browser.new_page(
-            viewport={"width": 390, "height": 800}, color_scheme=scheme
-        )
-        page.goto(site + path)
+    page = browser.new_page()
+    look(page, site + path, 390, "light")
+    assert violations(page) == []
+    look(page, site + path, 390, "dark")
 
-        assert Axe().run(page).violations_count == 0
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.close()
+    assert violations(page, LOOK) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_admin_is_accessible(site, browser, staff, complaints, scheme):
-    context = browser.new_context(base_url=site, color_scheme=scheme)
-    visit = Visit(site, context, complaints)
+def test_every_page_of_the_admin_is_accessible_and_fits(
+    site, browser, staff, complaints
+):
+    """By turns wide and light, narrow and dark: each kind of page is seen as both."""
+    wide = browser.new_context(viewport={"width": 1280, "height": 800})
+    visit = Visit(site, wide, complaints)
     visit.go("/accounts/login/")
     visit.submit(login=staff, password=PASSWORD)
     visit.page.wait_for_url(re.compile("/dashboard/"))
-    for path in STAFF_PAGES:
-        visit.go(path)
-        # unfold builds what moves after the page has loaded.
-        visit.page.wait_for_selector("#main[role=main]")
-        found = Axe().run(visit.page).response["violations"]
-        assert [(path, v["id"], v["nodes"][0]["target"]) for v in found] == []
-    context.close()
+    narrow = browser.new_context(
+        storage_state=wide.storage_state(),
+        viewport={"width": 390, "height": 800},
+        color_scheme="dark",
+    )
+    turns = cycle([visit, Visit(site, narrow, complaints)])
+    visit.go("/admin/accounts/user/")
+    person = visit.page.locator("#result_list a").first.get_attribute("href")
+    pages = [each.format(person=person[: -len("change/")]) for each in STAFF_PAGES]
+    for model in admin.site._registry:
+        table = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        pages += [table, f"{table}add/"]
+    faults = [found for path in pages for found in seen(next(turns), path)]
+
+    assert faults == []
+    wide.close()
+    narrow.close()
+
+
+def seen(visit, path):
+    """Return what is wrong with a page and, of a list, with its first row's page."""
+    page = visit.page
+    if page.goto(visit.site + path).status == 403:
+        return []  # what nobody may add
+    # unfold builds what moves after the page has loaded.
+    page.wait_for_selector("#main[role=main]")
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response
+    faults = [(path, v["id"], v["nodes"][0]["target"]) for v in found["violations"]]
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        faults.append((path, "wider than the window", ""))
+    row = page.locator("#result_list tbody a[href*='/change/']")
+    if "?" not in path and row.count():
+        faults += seen(visit, row.first.get_attribute("href"))
+    return faults
 
 
 def test_no_page_complained(complaints):
