@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from assistant.providers.base import ChatMessage, Delta
+from assistant.providers.openai import body_of
 from assistant.providers.schemas import closed
-from tests.assistant.vendors import ask, configure
+from tests.assistant.vendors import ask, configure, request
 from tests.fakes.providers import (
     FakeProvider,
     Script,
@@ -426,6 +427,64 @@ async def test_sampling_is_told_the_models_of_anthropics_that_take_it(
         None,
     )
     assert one.get("top_p") == (0.9 if takes else None)
+
+
+@pytest.mark.parametrize(
+    ("model", "takes"),
+    [
+        ("o3-mini", False),
+        ("gpt-5", False),
+        ("gpt-5-mini", False),
+        ("gpt-5.6-luna", False),
+        ("gpt-6-sol", False),
+        ("gpt-6.1-sol", False),
+        ("gpt-5-chat-latest", True),
+        ("gpt-5.4-mini", True),
+        ("gpt-4.1", True),
+    ],
+)
+def test_sampling_is_told_the_models_of_openais_that_take_it(
+    model: str, takes: bool, settings: Any
+) -> None:
+    """By their own address alone: what others call so is theirs to judge."""
+
+    def told(**changes: Any) -> bool:
+        asked = request(model=model, temperature=0.2, top_p=0.9, **changes)
+        body = body_of(asked)
+        assert ("top_p" in body) == ("temperature" in body)
+        return "temperature" in body
+
+    settings.OPENAI_BASE_URL = "https://api.openai.com/v1"
+    assert told() == takes
+    assert told(extra={"reasoning_effort": "none"})
+    settings.OPENAI_BASE_URL = "https://models.example.com/v1"
+    assert told()
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "told"),
+    [
+        ("gpt-6-sol", None, "none"),
+        ("gpt-6-sol", "high", "none"),
+        ("gpt-5.6-luna", "low", "none"),
+        ("gpt-5.4-mini", "low", None),
+        ("gpt-5.4-mini", None, None),
+        ("gpt-5-mini", "low", "low"),
+        ("o3-mini", None, None),
+    ],
+)
+def test_openais_models_are_not_made_to_think_while_they_have_tools(
+    model: str, effort: str | None, told: str | None, settings: Any
+) -> None:
+    """They refuse it at this address, even if nobody asked them to think."""
+    extra = {} if effort is None else {"reasoning_effort": effort}
+    with_tools = request(model=model, tools=(TOOL,), extra=extra, temperature=0.5)
+    settings.OPENAI_BASE_URL = "https://api.openai.com/v1"
+
+    assert body_of(with_tools).get("reasoning_effort") == told
+    assert body_of(request(model=model, extra=extra)).get("reasoning_effort") == effort
+    settings.OPENAI_BASE_URL = "https://models.example.com/v1"
+    assert body_of(with_tools).get("reasoning_effort") == effort
 
 
 async def test_google_is_told_a_name_for_a_result_without_its_call(
