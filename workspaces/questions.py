@@ -40,7 +40,7 @@ _DOCS = frozenset(
         stem,
         """doc docs documentation readme changelog guide tutorial manual licence license
         contributing install installation release notes faq howto yaml yml toml ini ci
-        workflow dependency requirements""".split(),
+        workflow dependency requirements docker dockerfile makefile cmake""".split(),
     )
 )
 # Code files that a name's last part is usually an ending of, not a member.

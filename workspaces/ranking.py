@@ -46,7 +46,7 @@ class Weights:
     exact: float  # the query is the symbol's last name, or the path's end
     tests: float  # factor for tests, where they are not asked for
     not_tests: float  # factor for the rest, where tests are asked for
-    prose: float  # factor for documentation and data, likewise
+    prose: float  # factor for documentation, data and build files, likewise
     short: float  # factor for passages of very few lines
 
 
@@ -83,7 +83,7 @@ _BY_WORDS: Mapping[Kind, Weights] = {
 
 _PROSE = frozenset(
     """markdown restructuredtext text html yaml json xml toml ini csv gettext latex
-    diff""".split()
+    diff dockerfile makefile cmake""".split()
 )
 _TEST_FILE = re.compile(r"(?:^|[._-])(?:tests?|spec|specs)(?:[._-]|$)|Tests?$|Spec$")
 _WORD = re.compile(r"\w+")
@@ -147,7 +147,7 @@ def is_test_path(path: str) -> bool:
 
 
 def is_prose(language: str) -> bool:
-    """Tell documentation and data from code."""
+    """Tell documentation, data and build files from code."""
     return language in _PROSE
 
 

@@ -106,6 +106,16 @@ def test_documentation_stands_lower_unless_it_is_asked_for():
     assert ranked("guide to how money moves", dense)[0] == "d"
 
 
+def test_build_files_stand_lower_unless_they_are_asked_for():
+    sparse = [
+        hit("d", 9.0, path="Dockerfile", language="dockerfile"),
+        hit("s", 8.0, path="jobs/worker.py"),
+    ]
+
+    assert ranked("where is a job that kills its worker kept", (), sparse)[0] == "s"
+    assert ranked("which dockerfile has the worker", (), sparse)[0] == "d"
+
+
 def test_a_file_with_more_that_fits_wins_over_a_lone_hit():
     lone = hit("lone", 0.9)
     many = [hit(f"m{i}", 0.89, path="many.py", start=1 + 40 * i) for i in range(3)]
