@@ -81,7 +81,7 @@ def insights(user: User, *, now: datetime | None = None) -> Insights:
     slices = by_hour(user, start, end)
     patterns = _patterns(records, slices)
     total = sum(each.sums.requests for each in slices)
-    recommended = _recommend(tier_of(user), patterns, slices)
+    recommended = _recommend(tier_of(user), patterns, slices, _paid_by_us(records))
     return Insights(
         start=start,
         end=end,
@@ -133,19 +133,28 @@ def _counts(
     return [(r["part"], r["n"]) for r in rows.order_by("-n", "part")]
 
 
+def _paid_by_us(records: "QuerySet[UsageRecord]") -> set[str]:
+    """Return the providers asked with keys of the platform's."""
+    ours = records.filter(own_key=False).order_by()
+    return set(ours.values_list("provider", flat=True).distinct())
+
+
 def _recommend(
-    current: Tier, patterns: Patterns, slices: list[Slice]
+    current: Tier, patterns: Patterns, slices: list[Slice], providers: set[str]
 ) -> Recommendation:
     hour, day = patterns.peak_requests_per_hour, patterns.peak_requests_per_day
-    providers = {each.provider for each in slices if each.provider}
     tiers = tiers_by_rank()
+    # What no tier gates belongs to everybody: search, the embeddings of this machine.
+    providers &= {name for tier in tiers for name in tier.providers}
+    features = {each.feature for each in slices}
+    features &= {name for tier in tiers for name in tier.features}
     fitting = [
         tier
         for tier in tiers
         if hour * HEADROOM <= tier.requests_per_hour
         and day * HEADROOM <= tier.requests_per_day
         and providers <= set(tier.providers)
-        and _gated({s.feature for s in slices}, tiers) <= set(tier.features)
+        and features <= set(tier.features)
     ]
     best = fitting[0] if fitting else tiers[-1]
     peaks = f"Your busiest hour had {hour} requests, your busiest day {day}"
@@ -165,11 +174,6 @@ def _recommend(
             f"{peaks}, with features and providers that '{best.code}' includes too."
         )
     return Recommendation(best, current, reason)
-
-
-def _gated(features: set[str], tiers: list[Tier]) -> set[str]:
-    """Return those features that tiers gate at all; search belongs to everybody."""
-    return features & {name for tier in tiers for name in tier.features}
 
 
 def _savings(

@@ -331,6 +331,17 @@ def test_insights_say_why_a_tier_fits(alice, requests_per_hour, code, words):
     assert found["reason"].endswith(words)
 
 
+@pytest.mark.parametrize(
+    "spent", [{"provider": "local"}, {"provider": "openai", "own_key": True}]
+)
+def test_insights_ask_no_tier_for_what_none_gates_or_the_user_paid(alice, spent):
+    use(alice, **spent)
+
+    found = alice.api.get("/api/v1/usage/insights").json()["recommended_tier"]
+
+    assert found["code"] == "free"
+
+
 def test_insights_can_be_switched_off(alice, settings):
     settings.ANALYTICS_ENABLED = False
     assert alice.api.get("/api/v1/usage/insights").status_code == 404
