@@ -9,6 +9,7 @@ comes with its 95 % bootstrap interval.
     --cache FOLDER          vectors and clones (default: benchmarks/.cache)
     --half test             development, test or both
     --kinds question,tests  only these kinds
+    --only flask,httpx      only these repositories, by a part of their names
     --product-only          leave the simple designs out
     --without TEXT          leave designs out whose name holds this
     --save FILE             keep the product's scores, to compare with later
@@ -83,7 +84,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--half", default="both")
     parser.add_argument("--kinds", default="")
-    parser.add_argument("--only", default="", help="repositories by a part of the name")
+    parser.add_argument("--only", default="")
     parser.add_argument("--product-only", action="store_true")
     parser.add_argument("--without", default="")
     parser.add_argument("--save", type=Path)

@@ -34,7 +34,8 @@ class Run:
             for repository in REPOSITORIES:
                 if self._options.half not in ("both", repository.half):
                     continue
-                if self._options.only in repository.name:
+                parts = self._options.only.split(",")
+                if any(part in repository.name for part in parts):
                     self._measure(user, repository)
 
     def report(self) -> None:
