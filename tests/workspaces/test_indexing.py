@@ -138,8 +138,13 @@ def test_t6_a_search_never_leaves_its_workspace(alice, charlie, indexer):
     indexer.index(alice.workspace, {"alices.py": AUTH})
     indexer.index(charlie.workspace, {"charlies.py": AUTH})
 
-    assert found(charlie.workspace, "sign in") == ["charlies.py"]
-    assert found(alice.workspace, "sign in", path_glob="**/charlies.py") == []
+    for mode in ("hybrid", "semantic", "keyword"):
+        assert found(charlie.workspace, "sign in", mode=mode) == ["charlies.py"]
+        for hostile in ("**/charlies.py", "../**", "/**/charlies.py", "?harlies.py"):
+            seen = found(alice.workspace, "sign in", mode=mode, path_glob=hostile)
+            assert seen == [], (mode, hostile)
+        all_files = found(alice.workspace, "sign in", mode=mode, path_glob="**")
+        assert all_files == ["alices.py"]
 
 
 def test_search_narrows_by_path_and_language(alice, indexer):
