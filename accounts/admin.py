@@ -393,7 +393,8 @@ class UserAdmin(_UserAdmin):
         self._set_active(request, living, True)
 
     @admin.action(
-        description="Sign out: end all tokens and sessions", permissions=["change"]
+        description="Sign out everywhere: end all tokens and sessions",
+        permissions=["change"],
     )
     def sign_out(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in self._ordinary(request, queryset):

@@ -35,7 +35,7 @@ class StaffAdminSite(UnfoldAdminSite):
 
     site_header = "aiassist"
     site_title = "aiassist admin"
-    index_title = "Administration"
+    index_title = "Overview"
 
     def register(
         self, model_or_iterable: Any, admin_class: Any = None, **options: Any

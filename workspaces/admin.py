@@ -110,8 +110,8 @@ class WorkspaceAdmin(_ReadOnly, SearchByPerson, WorkspaceModelAdmin):
 @admin.register(IndexJob)
 class IndexJobAdmin(_ReadOnly, SearchByPerson, IndexJobModelAdmin):
     list_display = (
-        *("id", "user", "standing", "at", "files", "chunks", "attempts"),
-        *("created_at", "finished_at", "error", "workspace"),
+        *("id", "user", "standing", "at", "files", "attempts"),
+        *("created_at", "finished_at", "error"),
     )
     list_filter = ("state", ("parked_at", admin.EmptyFieldListFilter))
     list_select_related = ("user", "workspace")

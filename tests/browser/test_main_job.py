@@ -4,15 +4,12 @@ then each page, then the ways back in. Told in order."""
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
-from allauth.mfa.totp.internal.auth import (
-    format_hotp_value,
-    hotp_value,
-    yield_hotp_counters_from_time,
-)
 from axe_playwright_python.sync_playwright import Axe
+from django.contrib import admin
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PASSWORD, Visit
