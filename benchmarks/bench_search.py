@@ -227,8 +227,8 @@ class Bench:
             times.append((time.perf_counter() - started) * 1000)
         p50, p95 = np.percentile(times[_WARM_UP:], [50, 95])
         print(
-            f"{name}: p50 {p50:.1f} ms, p95 {p95:.1f} ms, least {min(times):.1f} ms "
-            f"({len(times) - _WARM_UP} queries)",
+            f"{name}: p50 {p50:.1f} ms, p95 {p95:.1f} ms, least {min(times):.1f} ms, "
+            f"most {max(times[_WARM_UP:]):.1f} ms ({len(times) - _WARM_UP} queries)",
             flush=True,
         )
         return float(p50)
@@ -285,10 +285,18 @@ def _vectors(files: dict[str, str], n: int) -> "Vector":
 def _inside(options: argparse.Namespace) -> None:
     django.setup()
     bench = Bench(options.passages, options.workspaces)
+    print("through a server" if options.server else "the engine in this process")
+    _print_load()
     if options.passages:
         bench.large()
+        _print_load()
     if options.workspaces:
         bench.many()
+        _print_load()
+
+
+def _print_load() -> None:
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
 
 
 if __name__ == "__main__":
