@@ -36,7 +36,7 @@ def prepared(tmp_path_factory):
     env = unmeasured(env_of(folder))
     prepare = Process(python("-c", _PREPARE), log=folder / "prepare.log", env=env)
     with prepare:
-        assert prepare.wait(seconds=60) == 0, prepare.output
+        assert prepare.wait(seconds=120) == 0, prepare.output
     return folder, prepare.output.rpartition("user: ")[2].strip()
 
 

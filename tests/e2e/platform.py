@@ -55,7 +55,7 @@ class Platform:
         self._finish(self.command("migrate"))
         for name in ("web", "worker", "beat"):
             self.start_container(name)
-        wait_for(self.answers, seconds=60, what=self.processes["web"].output)
+        wait_for(self.answers, seconds=120, what=self.processes["web"].output)
         return self
 
     def stop(self) -> None:

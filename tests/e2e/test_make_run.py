@@ -43,7 +43,7 @@ class Copy:
     def up(self) -> None:
         """Start it and wait until it says that it is ready."""
         self.process.start()
-        self.process.wait_for_output("is ready at", seconds=60)
+        self.process.wait_for_output("is ready at", seconds=120)
 
     def get(self, path: str) -> httpx2.Response:
         return httpx2.get(f"http://127.0.0.1:{self.port}{path}", timeout=10)
@@ -84,7 +84,7 @@ def copy(home: Path) -> Iterator[Copy]:
 def refusal(home: Path, folder: Path, port: int) -> str:
     other = Copy(home, folder, port)
     other.process.start()
-    assert other.process.wait(seconds=15) == 1
+    assert other.process.wait(seconds=60) == 1
     return other.process.output.strip().splitlines()[-1]
 
 
@@ -96,7 +96,7 @@ def test_it_serves_works_and_says_what_to_do_next(copy: Copy):
     assert copy.get("/").status_code == 200
     assert copy.get("/mailbox/").status_code == 200
     assert copy.get("/static/css/tokens.css").status_code == 200
-    wait_for(copy.is_well, seconds=20, what="database, redis, worker and vectors")
+    wait_for(copy.is_well, seconds=60, what="database, redis, worker and vectors")
     assert "Warning" not in copy.process.output
 
 
@@ -122,13 +122,13 @@ def test_it_stops_what_it_started_and_keeps_the_data(copy: Copy, number: int):
 
     copy.process.signal(number)
 
-    assert copy.process.wait(seconds=20) == 0
+    assert copy.process.wait(seconds=60) == 0
     assert copy.process.output.endswith(
         "\nStopping: letting the work in hand finish …\n"
         "Stopped. Everything is kept; 'make run' goes on from here.\n"
     )
     assert "uvicorn" not in copy.process.output
-    psutil.wait_procs(servers, timeout=5)
+    psutil.wait_procs(servers, timeout=20)
     assert not any(server.is_running() for server in servers)
     with sqlite3.connect(copy.folder / "db.sqlite3") as database:
         (n_tiers,) = database.execute("SELECT count(*) FROM billing_tier").fetchone()
@@ -143,9 +143,9 @@ def test_an_early_ctrl_c_stops_it_too(home: Path):
 
     early.process.signal(signal.SIGINT)
 
-    assert early.process.wait(seconds=15) == 0
+    assert early.process.wait(seconds=60) == 0
     assert early.process.output.endswith("Stopped before the start was complete.\n")
-    psutil.wait_procs(servers, timeout=5)
+    psutil.wait_procs(servers, timeout=20)
     assert not any(server.is_running() for server in servers)
 
 
@@ -157,10 +157,10 @@ def test_a_private_redis_that_dies_is_started_again_with_its_data(copy: Copy):
 
         server.kill()
 
-        copy.process.wait_for_output("The private Redis runs again", seconds=15)
+        copy.process.wait_for_output("The private Redis runs again", seconds=60)
         assert "The private Redis ended by itself" in copy.process.output
         assert client.get("kept") == b"yes"
-    wait_for(copy.is_well, seconds=20, what="every part to be up again")
+    wait_for(copy.is_well, seconds=60, what="every part to be up again")
     assert copy.get("/health").status_code == 200
 
 
@@ -171,7 +171,9 @@ def test_an_outside_redis_is_used_and_its_tasks_are_worked_off(home: Path):
         copy.up()
         assert copy.servers() == []
         with outside.client() as client:
-            wait_for(lambda: client.exists("workers:alive"), what="the worker")
+            wait_for(
+                lambda: client.exists("workers:alive"), seconds=60, what="the worker"
+            )
             # It comes back empty, as a Redis without a file does.
             outside.kill()
             outside.start()
@@ -182,7 +184,7 @@ def test_an_outside_redis_is_used_and_its_tasks_are_worked_off(home: Path):
             def worked_off() -> bool:
                 return not client.llen("default") and not client.hlen("unacked")
 
-            wait_for(worked_off, seconds=40, what="the worker to take the task")
+            wait_for(worked_off, seconds=90, what="the worker to take the task")
     finally:
         copy.process.stop()
         outside.stop()
@@ -193,7 +195,7 @@ def test_nothing_is_left_when_it_is_killed(copy: Copy):
 
     os.kill(copy.process.pid, signal.SIGKILL)
 
-    psutil.wait_procs(servers, timeout=10)
+    psutil.wait_procs(servers, timeout=20)
     assert not any(server.is_running() for server in servers)
 
 

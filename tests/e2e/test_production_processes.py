@@ -51,7 +51,7 @@ def wait_until_done(client: httpx2.Client, workspace: str, job: str) -> None:
         assert state["state"] not in ("failed", "cancelled"), state
         return bool(state["state"] == "succeeded")
 
-    wait_for(done, seconds=90, what="the index", every=0.25)
+    wait_for(done, seconds=150, what="the index", every=0.25)
 
 
 def test_code_goes_in_and_a_streamed_answer_with_citations_comes_out(
@@ -111,7 +111,7 @@ def test_j1_j5_accepted_work_survives_a_killed_worker_and_an_empty_broker(
     begun_job = upload(alice, begun, archive(150))
     wait_for(
         lambda: job_of(alice, begun, begun_job)["state"] != "queued",
-        seconds=30,
+        seconds=60,
         every=0.1,
         what="the worker to take the job",
     )
@@ -193,7 +193,7 @@ def test_the_containers_probes_are_content(platform: Platform):
 def test_it_stops_in_good_order(platform: Platform):
     """Last in this file: SIGTERM, as `docker compose stop` sends it."""
     codes = {
-        name: platform.processes[name].stop(seconds=15)
+        name: platform.processes[name].stop(seconds=40)
         for name in ("beat", "worker", "web")
     }
 

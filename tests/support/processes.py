@@ -77,7 +77,7 @@ class Process:
         assert self._popen is not None, "not started"
         return self._popen
 
-    def wait_for_output(self, text: str, *, seconds: float = 30.0) -> None:
+    def wait_for_output(self, text: str, *, seconds: float = 60.0) -> None:
         """Wait until the log holds `text`; a process that ended fails at once."""
 
         def found() -> bool:
