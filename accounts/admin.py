@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from allauth.account.models import EmailAddress
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
@@ -55,6 +56,11 @@ class PersonCreationForm(_CreationForm):
     class Meta:
         model = User
         fields = ("email", "full_name")
+
+
+def _person(object_id: str) -> User:
+    """Of an id as it stands in the admin's addresses."""
+    return get_object_or_404(User, pk=unquote(object_id))
 
 
 class PersonForm(_PersonForm):
@@ -171,7 +177,7 @@ class UserAdmin(_UserAdmin):
         self, request: HttpRequest, object_id: str | None = None
     ) -> bool:
         """Whether it may be done to this person."""
-        user = User.objects.filter(pk=object_id).first()
+        user = User.objects.filter(pk=unquote(object_id or "")).first()
         return self.has_change_permission(request, user) and user != request.user
 
     @unfold_action(
@@ -224,11 +230,11 @@ class UserAdmin(_UserAdmin):
         what: str,
     ) -> HttpResponse:
         """Ask; a POST does to this person what the list's action of the name does."""
-        user = get_object_or_404(User, pk=object_id)
+        user = _person(object_id)
         description: str = act.short_description  # type: ignore[attr-defined]
         title = description.partition(":")[0]
         if request.method == "POST":
-            act(request, User.objects.filter(pk=object_id))
+            act(request, User.objects.filter(pk=user.pk))
             messages.success(request, f"Done: {title.lower()}.")
             return redirect("admin:accounts_user_change", object_id)
         context = {
@@ -253,7 +259,7 @@ class UserAdmin(_UserAdmin):
     )
     def impersonate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask; a POST begins, and leads to the person's overview."""
-        user = get_object_or_404(User, pk=object_id)
+        user = _person(object_id)
         if request.method == "POST":
             impersonation.begin(request, actor=staff_of(request), user=user)
             return redirect("dashboard")
@@ -275,7 +281,7 @@ class UserAdmin(_UserAdmin):
     def change_tier(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the form of a new subscription, the person filled in."""
         form = reverse("admin:billing_subscription_add")
-        return redirect(f"{form}?{urlencode({'user': object_id})}")
+        return redirect(f"{form}?{urlencode({'user': unquote(object_id)})}")
 
     def has_insights_permission(
         self, request: HttpRequest, object_id: object = None
@@ -300,7 +306,7 @@ class UserAdmin(_UserAdmin):
     def give_limits(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the form of an override, the person filled in."""
         form = reverse("admin:billing_limitoverride_add")
-        return redirect(f"{form}?{urlencode({'user': object_id})}")
+        return redirect(f"{form}?{urlencode({'user': unquote(object_id)})}")
 
     @admin.action(
         description="Send the confirmation mail again", permissions=["change"]

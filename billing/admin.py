@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Sum
@@ -386,7 +387,7 @@ def user_insights(request: HttpRequest, user_id: str) -> HttpResponse:
     """Show one person's last 30 days: totals, habits, and the tier that fits."""
     if not request.user.has_perm("billing.view_usagerecord"):
         raise PermissionDenied
-    person = get_object_or_404(User, pk=user_id)
+    person = get_object_or_404(User, pk=unquote(user_id))
     context = {
         **admin.site.each_context(request),
         "title": f"How {person.email} works",

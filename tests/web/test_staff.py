@@ -7,6 +7,7 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.contrib import admin as django_admin
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group
 from django.core import mail
 from django.core.cache import cache
@@ -343,6 +344,17 @@ def test_support_acts_on_somebodys_own_page_after_being_asked(support, alice):
     assert [each.action for each in noted.order_by("created_at")] == [
         *("user.signed_out", "user.disabled", "user.enabled")
     ]
+
+
+@pytest.mark.parametrize(
+    "page", ["habits", "tier", "limits", "impersonate", "sign-out", "resend"]
+)
+def test_a_persons_pages_open_by_the_addresses_that_lists_lead_to(stella, alice, page):
+    address = f"/admin/accounts/user/{quote(alice.user.pk)}/{page}/"
+    shown = stella.web.get(address, follow=True)
+
+    assert shown.status_code == 200
+    assert "alice@example.test" in shown.text
 
 
 ACTS = ("sign-out", "resend", "disable", "enable", "set-password", "impersonate")
