@@ -130,7 +130,7 @@ def open_holds(person: Person) -> int:
     return n_open(person.user.pk)
 
 
-def record_after(person: Person, seconds: float = 2.0) -> Any:
+def record_after(person: Person, seconds: float = 10.0) -> Any:
     """Return the one record of the person once it is written."""
     wait_for(lambda: bool(records_of(person)), seconds=seconds, what="a usage record")
     (record,) = records_of(person)
@@ -148,7 +148,7 @@ def settled_after(person: Person, n_calls: int, seconds: float = 15.0) -> list[A
     return records_of(person)
 
 
-def released_after(person: Person, seconds: float = 2.0) -> None:
+def released_after(person: Person, seconds: float = 10.0) -> None:
     """Wait until nothing is held; nothing may have been recorded."""
     wait_for(lambda: open_holds(person) == 0, seconds=seconds, what="the release")
     assert records_of(person) == []

@@ -208,7 +208,7 @@ def test_q2_two_turns_of_one_user_are_two_records(
     answer(asgi_server, pro)
     answer(asgi_server, pro)
 
-    wait_for(lambda: len(records_of(pro)) == 2, seconds=2, what="two records")
+    wait_for(lambda: len(records_of(pro)) == 2, what="two records")
 
 
 def test_a_request_id_of_the_client_is_in_the_error(
