@@ -448,7 +448,7 @@ class GroupAdmin(DjangoGroupAdmin, StaffModelAdmin):
     filter_horizontal = ()
 
     def formfield_for_manytomany(
-        self, db_field: Any, request: HttpRequest, **kwargs: Any
+        self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any
     ) -> Any:
         """Ticked one below the other; two boxes are wider than most windows."""
         widget = UnfoldAdminCheckboxSelectMultipleWidget
