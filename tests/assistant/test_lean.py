@@ -230,7 +230,7 @@ def test_the_hot_path_asks_no_database_and_redis_twice(
 SCRIPTS = ("eval", "evalsha", "fcall")
 # What needs the database by its nature is not among them: a chat that is kept, code
 # from a workspace, a key of one's own.
-HOT = {
+HOT: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": CHAT,
     "/v1/completions": {"model": "gpt-6-sol", "prompt": "x = "},
     "/v1/messages": MESSAGE,

@@ -396,7 +396,7 @@ def test_s8_two_hundred_streams_share_a_pool_of_ten(
 
     with many_streams(asgi_server, pro, n_streams, until=b"Some"):
         assert open_holds(pro) == n_streams
-        wait_for(lambda: _in_use(pool_of_ten) == 0, seconds=3, what="the pool")
+        wait_for(lambda: _in_use(pool_of_ten) == 0, seconds=15, what="the pool")
         headers = {"X-API-Key": pro.key}
         assert httpx2.get(f"{asgi_server}/api/v1/me", headers=headers).is_success
 

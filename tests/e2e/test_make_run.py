@@ -177,7 +177,7 @@ def test_an_outside_redis_is_used_and_its_tasks_are_worked_off(home: Path):
             # It comes back empty, as a Redis without a file does.
             outside.kill()
             outside.start()
-            with Celery(broker=outside.url) as sender:
+            with Celery(broker=outside.url, set_as_current=False) as sender:
                 sender.send_task("accounts.tidy", queue="default")
             assert client.llen("default") + client.hlen("unacked") > 0
 
