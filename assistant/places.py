@@ -6,16 +6,14 @@ URL never sends a key to whoever stands there (W6).
 """
 
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from aiassist.lib.addresses import all_public
 from aiassist.lib.egress import AddressRefused
 from aiassist.lib.errors import ValidationFailed
-from aiassist.lib.public_egress import Trust, checked_url
+from aiassist.lib.public_egress import Trust, checked_url, names_private_address
 from aiassist.lib.vault import seal, unseal
 from assistant.providers.base import Access
 
@@ -67,7 +65,7 @@ def checked_base_url(base_url: str, giver: Giver) -> str:
     except AddressRefused as error:
         raise _refused(error.sentence) from None
     parts = urlsplit(base_url)
-    if _is_private_address(base_url, giver):
+    if names_private_address(base_url, trust_of(giver)):
         raise _refused(AddressRefused.message)
     if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
         raise _refused("An address without '?' and '#', please.")
@@ -85,16 +83,6 @@ def trust_of(giver: Giver) -> Trust:
     else:
         hosts = settings.PROVIDER_KEY_ALLOWED_HOSTS
     return Trust(frozenset(hosts), settings.PROVIDER_CA_FILE)
-
-
-def _is_private_address(base_url: str, giver: Giver) -> bool:
-    """Names are judged when they are resolved, before each call."""
-    host, port = _host_of(base_url)
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return not trust_of(giver).holds(host, port) and not all_public([host])
 
 
 def _purpose(base_url: str, giver: Giver) -> str:

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -32,6 +33,7 @@ from aiassist.lib.egress import (
 )
 
 MAX_ADDRESSES = 4  # of a name, that are tried
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,24 @@ def checked_url(url: str, trust: Trust = NOBODY) -> str:
     # Two parsers that disagree about the host are how a check is walked around.
     if not host.isascii() or parsed.raw_host.decode() != host:
         raise AddressRefused
-    if trust.holds(host, port or {"http": 80, "https": 443}[parts.scheme]):
+    if trust.holds(host, port or _PORTS[parts.scheme]):
         return url
     if not is_plain_host(host):
         raise AddressRefused
     if port is not None and port not in (80, 443) and port < 1024:
         raise AddressRefused
     return url
+
+
+def names_private_address(url: str, trust: Trust = NOBODY) -> bool:
+    """Tell whether a URL names an address, no name, that no connection may go to."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return not trust.holds(host, port) and not all_public([host])
 
 
 @asynccontextmanager

@@ -11,15 +11,18 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import IO
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from aiassist.lib.addresses import all_public
 from aiassist.lib.egress import AddressRefused, Answer, AnswerTooLarge, Caps
-from aiassist.lib.public_egress import Trust, checked_url, open_url
+from aiassist.lib.public_egress import (
+    Trust,
+    checked_url,
+    names_private_address,
+    open_url,
+)
 from workspaces.git.errors import (
     GitRefused,
     GitUnavailable,
@@ -84,19 +87,11 @@ def checked_repository(url: str) -> str:
         raise GitUrlRefused from None
     if parts.scheme != "https" or parts.query or parts.fragment or "?" in clean:
         raise GitUrlRefused
-    if _is_private_address(parts.hostname or "", parts.port or 443):
+    if names_private_address(clean, trust()):
         raise GitUrlRefused
     if len(parts.path) < 2 or ".." in parts.path.split("/"):
         raise GitUrlRefused
     return clean
-
-
-def _is_private_address(host: str, port: int) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False  # a name: judged when it is resolved
-    return not trust().holds(host, port) and not all_public([host])
 
 
 def is_ref(name: str) -> bool:
