@@ -81,6 +81,13 @@ class TooManyKeys(LimitRefused):
     message = "You have as many API keys as one account may. Revoke one first."
 
 
+class TooManyWebhooks(LimitRefused):
+    """Details: limit."""
+
+    code = "too_many_webhooks"
+    message = "You have as many webhooks as one account may. Remove one first."
+
+
 class IdempotencyKeyInvalid(AppError):
     code = "bad_idempotency_key"
     message = "An Idempotency-Key has 1 to 255 visible ASCII characters, no spaces."

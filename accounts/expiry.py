@@ -2,13 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
 from django.db import transaction
-from django.template.loader import render_to_string
 
+from accounts.keys import event_data
+from accounts.mails import send_mail
 from accounts.models import ApiKey
 from accounts.models.api_key import EXPIRY_NOTICE
+from accounts.webhooks.events import emit
 from aiassist.lib.clock import now
 
 LAST_NOTICE = timedelta(days=2)
@@ -34,7 +34,8 @@ def _warn(key_id: str, moment: datetime) -> bool:
     if key is None or not _is_due(key, moment):
         return False
     ApiKey.objects.filter(pk=key.pk).update(expiry_warned_at=moment)
-    _send(key)
+    emit(user_id=key.user_id, event_type="key.expiring", data=event_data(key))
+    send_mail("key_expiring", to=key.user.email, context={"key": key})
     return True
 
 
@@ -44,23 +45,3 @@ def _is_due(key: ApiKey, moment: datetime) -> bool:
         return False
     last = LAST_NOTICE if moment >= key.expires_at - LAST_NOTICE else EXPIRY_NOTICE
     return key.expiry_warned_at is None or key.expiry_warned_at < key.expires_at - last
-
-
-def _send(key: ApiKey) -> None:
-    context = {"key": key, "address": _site_address()}
-    subject, text, html = (
-        render_to_string(f"emails/key_expiring_{part}", context)
-        for part in ("subject.txt", "body.txt", "body.html")
-    )
-    mail = EmailMultiAlternatives(" ".join(subject.split()), text, to=[key.user.email])
-    mail.attach_alternative(html, "text/html")
-    mail.send()
-
-
-def _site_address() -> str:
-    """Return where the site is reached, "" when nothing says so.
-
-    A worker has no request to read it from; what browsers may post from tells.
-    """
-    origins = [o for o in settings.CSRF_TRUSTED_ORIGINS if "*" not in o]
-    return origins[0] if origins else ""

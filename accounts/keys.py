@@ -26,8 +26,9 @@ from accounts.errors import (
 )
 from accounts.models import ApiKey, User
 from accounts.scopes import ALL_SCOPES, DEFAULT_KEY_SCOPES
+from accounts.webhooks.events import emit
 from aiassist.lib.cached_principals import end_cached_principals
-from aiassist.lib.clock import now
+from aiassist.lib.clock import now, rfc3339
 from aiassist.lib.errors import Conflict, InvalidCredential
 from aiassist.lib.ids import BASE62, base62_encode, base62_random
 
@@ -70,6 +71,7 @@ def create_key(
         key, secret = _new(user, name, wanted, expires_at or now() + LIFETIME)
         key.save()
         audit.record("key.created", actor=actor or user, subject=key, request=request)
+        emit(user_id=user.pk, event_type="key.created", data=event_data(key))
     return key, secret
 
 
@@ -105,6 +107,11 @@ def rotate_key(
             subject=old,
             request=request,
             successor_id=new.pk,
+        )
+        emit(
+            user_id=old.user_id,
+            event_type="key.rotated",
+            data={**event_data(old), "successor_id": new.pk},
         )
     key.refresh_from_db()
     return new, secret
@@ -162,7 +169,14 @@ def revoke_key(
             audit.record(
                 "key.revoked", actor=actor or key.user, subject=key, request=request
             )
+            emit(user_id=key.user_id, event_type="key.revoked", data=event_data(key))
     key.refresh_from_db(fields=["revoked_at"])
+
+
+def event_data(key: ApiKey) -> dict[str, object]:
+    """Return what webhooks are told of a key."""
+    ends = key.expires_at
+    return {"key_id": key.pk, "expires_at": rfc3339(ends) if ends else None}
 
 
 def authenticate(secret: str) -> ApiKey:

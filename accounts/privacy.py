@@ -101,6 +101,33 @@ classify(
     erase="delete",
 )
 classify(
+    "accounts.Webhook",
+    owner="user",
+    export=(
+        *("id", "user", "url", "description", "event_types", "disabled_at"),
+        *("disabled_reason", "previous_secret_until", "last_success_at", "created_at"),
+    ),
+    withheld={
+        "sealed_secret": "secret",
+        "previous_sealed_secret": "secret",
+        "not_before": "internal",
+        "failures": "internal",
+    },
+    retention=_WITH_THE_ACCOUNT,
+    erase="delete",
+)
+classify(
+    "accounts.WebhookDelivery",
+    owner="webhook__user",
+    export=(
+        *("id", "webhook", "event_id", "event_type", "data", "state", "attempts"),
+        *("next_at", "sent_at", "response_status", "took_ms", "outcome"),
+        *("created_at", "finished_at"),
+    ),
+    retention="30 days.",
+    erase="delete",
+)
+classify(
     "accounts.GuessWindow",
     owner="",
     withheld={"key": "internal", "hits": "internal", "updated_at": "internal"},

@@ -9,14 +9,24 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 
 from accounts import audit, keys
-from accounts.models import ApiKey, AuditEvent, DataExport, TokenFamily, User
+from accounts.models import (
+    ApiKey,
+    AuditEvent,
+    DataExport,
+    TokenFamily,
+    User,
+    Webhook,
+    WebhookDelivery,
+)
 from accounts.staff import (
     QuickPaginator,
     ReadOnlyAdmin,
     SearchByPerson,
+    among,
     labelled,
     staff_of,
 )
+from accounts.webhooks.endpoints import host_of
 from aiassist.lib.clock import now
 
 # The first words of the audit log's actions.
@@ -24,7 +34,7 @@ AUDITED = (
     *("confirmation", "email", "export", "group", "impersonation", "index_job"),
     *("key", "limits", "login", "logout", "model", "password", "provider"),
     *("second_factor", "session", "subscription", "tier", "token", "upstream"),
-    *("user", "workspace"),
+    *("user", "webhook", "workspace"),
 )
 
 
@@ -141,3 +151,48 @@ class DataExportAdmin(ReadOnlyAdmin):
     list_display = ("id", "user", "state", "created_at", "finished_at")
     list_select_related = ("user",)
     exclude = ("body",)
+
+
+@admin.register(Webhook)
+class WebhookAdmin(SearchByPerson, ReadOnlyAdmin):
+    """Whom users have told. Secrets are not shown, nor the rest of an address."""
+
+    list_display = ("id", "user", "host", "state", "failures", "last_success_at")
+    list_select_related = ("user",)
+    paginator = QuickPaginator
+    show_full_result_count = False
+    ordering = ("-created_at",)
+    search_fields = whole_ids = ("id",)
+    exclude = ("url", "sealed_secret", "previous_sealed_secret")
+    readonly_fields = ("host",)
+
+    @admin.display(description="Host")
+    def host(self, webhook: Webhook) -> str:
+        return host_of(webhook)
+
+    @labelled("Status", {"enabled": "success", "by user": "info"})
+    def state(self, webhook: Webhook) -> str:
+        return webhook.disabled_reason.replace("_", " ") or "enabled"
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(SearchByPerson, ReadOnlyAdmin):
+    """What was sent, what waits, and what came of it."""
+
+    list_display = (
+        *("created_at", "webhook", "event_type", "status", "attempts"),
+        *("outcome", "response_status", "took_ms", "next_at"),
+    )
+    list_select_related = ("webhook",)
+    list_filter = (among("state", WebhookDelivery.State.values),)
+    paginator = QuickPaginator
+    show_full_result_count = False
+    ordering = ("-created_at",)
+    people = ("webhook__user_id",)
+    search_fields = whole_ids = ("id", "event_id", "webhook_id")
+
+    @labelled(
+        "Status", {"delivered": "success", "waiting": "warning", "failed": "danger"}
+    )
+    def status(self, delivery: WebhookDelivery) -> str:
+        return delivery.state

@@ -12,6 +12,7 @@ from accounts import (
     tokens,
     unconfirmed,
 )
+from accounts.webhooks import sending
 
 
 @shared_task(name="accounts.erase", acks_late=True, reject_on_worker_lost=True)
@@ -35,12 +36,23 @@ def warn_of_expiry_task() -> None:
     expiry.warn_of_expiry()
 
 
+@shared_task(name="accounts.send_webhooks", acks_late=True)
+def send_webhooks_task(webhook_id: str) -> None:
+    sending.send_waiting(webhook_id)
+
+
+@shared_task(name="accounts.sweep_webhooks")
+def sweep_webhooks_task() -> None:
+    sending.sweep()
+
+
 @shared_task(name="accounts.tidy")
 def tidy_task() -> None:
-    """Drop what has run out: counters, exports, answers, tokens, sign-ups."""
+    """Drop what has run out: counters, exports, answers, tokens, sign-ups …"""
     guessing.forget_old()
     idempotency.forget_old()
     exports.forget_old()
     tokens.forget_old()
     unconfirmed.forget_unconfirmed()
+    sending.forget_old()
     call_command("clearsessions")

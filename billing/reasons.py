@@ -71,6 +71,11 @@ REASONS: dict[str, Reason] = {
         "The number of usable keys of one account is limited.",
         "Revoke those that nothing uses.",
     ),
+    "too_many_webhooks": Reason(
+        "As many webhooks as one account holds",
+        "The number of webhooks of one account is limited.",
+        "Remove one that nobody needs, or have one tell of more events.",
+    ),
     "repository_too_large": Reason(
         "A repository larger than your tier takes",
         "What counts is what would be downloaded.",

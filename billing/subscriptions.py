@@ -13,6 +13,7 @@ from django.http import HttpRequest
 
 from accounts import audit
 from accounts.models import User
+from accounts.webhooks.events import emit
 from aiassist.lib import clock
 from aiassist.lib.cached_principals import end_cached_principals
 from billing.models import Subscription, Tier
@@ -89,6 +90,11 @@ def _note_change(
         request=request,
         before=before.code,
         after=after.code,
+    )
+    emit(
+        user_id=user.pk,
+        event_type="subscription.changed",
+        data={"before": before.code, "after": after.code},
     )
     if after.rank < before.rank:
         user.bump_epoch()

@@ -91,6 +91,9 @@ def life(alice: Person, queue: SentTasks, vectors: Any) -> APIClient:
     Client(**HEADERS).post(
         "/accounts/login/", {"login": alice.user.email, "password": PASSWORD}
     )
+    told = {"url": f"https://{CANARY}.example.test/", "description": CANARY}
+    hook = client.post("/api/v1/webhooks", told, format="json").json()["id"]
+    assert client.post(f"/api/v1/webhooks/{hook}/rotate").status_code == 200
     workspace = client.post(
         "/api/v1/workspaces", {"name": CANARY}, format="json"
     ).json()["id"]
@@ -129,7 +132,7 @@ def test_d4_the_export_holds_the_canary_of_every_part(
         *("accounts.User", "accounts.ApiKey", "accounts.TokenFamily"),
         *("usersessions.UserSession", "workspaces.Workspace"),
         *("workspaces.SourceFile", "workspaces.IndexedFile", "workspaces.SyncEntry"),
-        *("assistant.Conversation", "assistant.Message"),
+        *("assistant.Conversation", "assistant.Message", "accounts.Webhook"),
     }
     text = json.dumps(tables)
     assert not any(

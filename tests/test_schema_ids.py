@@ -38,6 +38,7 @@ IDS = {
         for name in (
             *("workspace_id", "path", "sync_id", "job_id", "key_id"),
             *("session_id", "conversation_id", "provider_key_id"),
+            "webhook_id",
         )
     },
 }
@@ -59,6 +60,7 @@ PLAIN = {
     *("workspaces", "storage_bytes", "context_tokens", "own_provider_keys"),
     *("include", "exclude", "use_gitignore", "ignore_files", "size", "head"),
     *("lines", "sha256", "url", "ref", "username", "every_hours"),
+    *("description", "event_types", "enabled"),  # of a webhook
     *("key", "base_url"),  # of somebody else's server
     "hook_id",  # a code host's; its signature is the credential
     "Idempotency-Key",  # one's own; another user's is another (Q13)

@@ -2,7 +2,8 @@
 
 from django.db import transaction
 
-from aiassist.lib.clock import now
+from accounts.webhooks.events import emit
+from aiassist.lib.clock import now, rfc3339
 from aiassist.lib.metrics import count_index_job
 from aiassist.lib.queue import enqueue
 from workspaces.errors import JobNotActive
@@ -122,7 +123,24 @@ def end_job(
     if workspace.preview_generation == job.generation:
         workspace.preview_generation = 0
     workspace.save(update_fields=["status", "preview_generation", "updated_at"])
+    emit(user_id=job.user_id, event_type=f"job.{state}", data=_event_data(job))
     transaction.on_commit(lambda: _count(job))
+
+
+def _event_data(job: IndexJob) -> dict[str, object]:
+    """Return what webhooks are told of a job: no path and no sentence is in it."""
+    return {
+        "job_id": job.pk,
+        "workspace_id": job.workspace_id,
+        "state": job.state,
+        "background": job.background,
+        "files_total": job.files_total,
+        "files_done": job.files_done,
+        "chunks": job.chunks,
+        "n_skipped": job.n_skipped,
+        "created_at": rfc3339(job.created_at),
+        "finished_at": rfc3339(job.finished_at) if job.finished_at else None,
+    }
 
 
 def _count(job: IndexJob) -> None:

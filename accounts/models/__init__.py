@@ -1,4 +1,4 @@
-"""People, their API keys, their token families and the audit log."""
+"""People, their API keys, token families and webhooks, and the audit log."""
 
 from accounts.models.api_key import ApiKey
 from accounts.models.audit_event import AuditEvent
@@ -7,6 +7,7 @@ from accounts.models.guess_window import GuessWindow
 from accounts.models.idempotent_call import IdempotentCall
 from accounts.models.token_family import TokenFamily
 from accounts.models.user import User
+from accounts.models.webhook import Webhook, WebhookDelivery
 
 __all__ = [
     "ApiKey",
@@ -16,4 +17,6 @@ __all__ = [
     "IdempotentCall",
     "TokenFamily",
     "User",
+    "Webhook",
+    "WebhookDelivery",
 ]

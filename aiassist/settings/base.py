@@ -16,6 +16,7 @@ from aiassist.settings.logging import LOGGING as LOGGING
 from aiassist.settings.providers import *  # noqa: F403
 from aiassist.settings.qdrant import *  # noqa: F403
 from aiassist.settings.staff import *  # noqa: F403
+from aiassist.settings.webhooks import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 DATA_DIR = env.path("DATA_DIR", BASE_DIR / "var")

@@ -53,5 +53,6 @@ CELERY_BEAT_SCHEDULE = {
     "roll up usage": {"task": "billing.roll_up", "schedule": 60.0},
     "erase deleted users": {"task": "accounts.sweep_erasures", "schedule": 20.0},
     "tidy accounts": {"task": "accounts.tidy", "schedule": 3600.0},
+    "sweep webhooks": {"task": "accounts.sweep_webhooks", "schedule": 10.0},
     "warn of expiring keys": {"task": "accounts.warn_of_expiry", "schedule": 3600.0},
 }

@@ -63,6 +63,8 @@ UNFOLD = {
                     _item("API keys", "key", "accounts.apikey"),
                     _item("Token sign-ins", "badge", "accounts.tokenfamily"),
                     _item("Data exports", "download", "accounts.dataexport"),
+                    _item("Webhooks", "webhook", "accounts.webhook"),
+                    _item("Deliveries", "send", "accounts.webhookdelivery"),
                     _item("Groups", "shield_person", "auth.group"),
                 ],
             },

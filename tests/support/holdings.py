@@ -3,6 +3,7 @@
 from hashlib import sha256
 
 from accounts import tokens
+from accounts.models import Webhook
 from aiassist.lib.clock import now
 from assistant.models import Conversation, ProviderKey
 from tests.factories import PASSWORD
@@ -35,6 +36,8 @@ def holdings_of(person: Person) -> dict[str, str]:
         base_url="https://127.0.0.1:9",  # where no key can go
         sealed_key="v1.sealed.elsewhere",
     )
+    # Where no message can go.
+    webhook = Webhook.objects.create(user=person.user, url="https://127.0.0.1:9")
     conversation = Conversation.objects.create(user=person.user, title="kept")
     return {
         "workspace_id": workspace.pk,
@@ -46,6 +49,7 @@ def holdings_of(person: Person) -> dict[str, str]:
         "conversation_id": conversation.pk,
         "hook_id": source.hook_id,
         "provider_key_id": provider_key.pk,
+        "webhook_id": webhook.pk,
         "model_id": "extractive",
         "email": person.user.email,
         "password": PASSWORD,

@@ -43,6 +43,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "key": "sk-one-of-mine",
         "base_url": "https://models.example.com/v1",
     },
+    "POST /api/v1/webhooks": {"url": "https://hooks.example.com/mine"},
+    "PATCH /api/v1/webhooks/{webhook_id}": {"description": "mine"},
     "POST /api/v1/workspaces": {"name": "mine"},
     "PATCH /api/v1/workspaces/{workspace_id}": {"name": "mine"},
     "POST /api/v1/workspaces/{workspace_id}/import": {

@@ -16,7 +16,13 @@ from django.db.models import Sum
 from accounts.erasure import delete_user
 from accounts.exports import ask_for_export
 from accounts.keys import create_key
-from accounts.models import AuditEvent, DataExport, GuessWindow
+from accounts.models import (
+    AuditEvent,
+    DataExport,
+    GuessWindow,
+    Webhook,
+    WebhookDelivery,
+)
 from aiassist.lib.clock import now
 from billing.models import UsageDay, UsageRecord
 from tests.billing.people import NOON, ask, use
@@ -89,6 +95,33 @@ def tidy_accounts(ground: Ground) -> Arranged:
     GuessWindow.objects.create(key="old", hits=[1.0])
     GuessWindow.objects.update(updated_at=now() - timedelta(days=2))
     return {}, GuessWindow.objects.count, 0
+
+
+def told(ground: Ground) -> str:
+    """Have an event wait for a webhook at an address where nothing may be sent."""
+    address = "https://127.0.0.1:9/"
+    webhook = Webhook.objects.create(user=ground.alice.user, url=address)
+    create_key(ground.alice.user, "told of")
+    ground.queue.clear()
+    return webhook.pk
+
+
+def n_tries() -> int:
+    return int(WebhookDelivery.objects.aggregate(n=Sum("attempts"))["n"])
+
+
+def send_webhooks(ground: Ground) -> Arranged:
+    return {"webhook_id": told(ground)}, n_tries, 1
+
+
+def sweep_webhooks(ground: Ground) -> Arranged:
+    told(ground)
+
+    def effect() -> int:
+        ground.queue.run()
+        return n_tries()
+
+    return {}, effect, 1
 
 
 def sweep_reservations(ground: Ground) -> Arranged:
@@ -173,6 +206,8 @@ TASKS: dict[str, Callable[[Ground], Arranged]] = {
     "accounts.export": export,
     "accounts.warn_of_expiry": warn_of_expiry,
     "accounts.tidy": tidy_accounts,
+    "accounts.send_webhooks": send_webhooks,
+    "accounts.sweep_webhooks": sweep_webhooks,
     "billing.sweep_reservations": sweep_reservations,
     "billing.roll_up": roll_up,
     "workspaces.index": index,
