@@ -8,27 +8,13 @@ from django.core.validators import ProhibitNullCharactersValidator
 
 from accounts.models import User
 from accounts.profile import change_profile
-from accounts.scopes import (
-    ACCOUNT,
-    ASSISTANT,
-    DEFAULT_KEY_SCOPES,
-    SEARCH,
-    USAGE,
-    WORKSPACES,
-)
+from accounts.scopes import DEFAULT_KEY_SCOPES, WORDS
 
 _LIFETIMES = (
     ("7", "7 days"),
     ("30", "30 days"),
     ("90", "90 days"),
     ("365", "1 year"),
-)
-_SCOPES = (
-    (ASSISTANT, "Assistant: chat, explain, generate, complete"),
-    (SEARCH, "Search: find code"),
-    (WORKSPACES, "Workspaces: create, sync and delete them"),
-    (USAGE, "Usage: read limits and usage"),
-    (ACCOUNT, "Account: read and change the profile, make keys"),
 )
 _THEMES = (("", "As the system has it"), ("light", "Light"), ("dark", "Dark"))
 
@@ -50,7 +36,7 @@ class KeyForm(KeyNameForm):
     days = forms.ChoiceField(label="Expires after", choices=_LIFETIMES, initial="365")
     scopes = forms.MultipleChoiceField(
         label="May be used for",
-        choices=_SCOPES,
+        choices=list(WORDS.items()),
         initial=sorted(DEFAULT_KEY_SCOPES),
         widget=forms.CheckboxSelectMultiple,
         error_messages={
