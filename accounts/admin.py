@@ -29,6 +29,7 @@ from accounts import (
 )
 from accounts.allauth_admin import PAGES
 from accounts.erasure import delete_user
+from accounts.identity import admin as identity_admin  # noqa: F401 - the same
 from accounts.models import User
 from accounts.people import confirm_address
 from accounts.sessions import end_browser_sessions

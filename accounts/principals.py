@@ -1,7 +1,7 @@
 """One principal: every credential resolves through `resolve`.
 
-Accepted alike: `Authorization: Bearer <API key or JWT>`, `X-API-Key: <API key>` (in
-any case, as Anthropic's clients send it), and the site's session cookie.
+Accepted alike: `Authorization: Bearer <API key, JWT or an app's token>`, `X-API-Key:
+<API key>` (in any case, as Anthropic's clients send it), and the site's session cookie.
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from django.http import HttpRequest
 
 from accounts import keys, tokens
 from accounts.errors import AmbiguousCredential, MalformedCredential
+from accounts.identity import grants
 from accounts.models import ApiKey, TokenFamily, User
 from accounts.scopes import ALL_SCOPES
 from aiassist.lib.errors import InvalidCredential, ScopeMissing
@@ -28,10 +29,10 @@ class Principal:
     """Who a credential resolves to, and what it may do."""
 
     user: User
-    kind: Literal["session", "jwt", "api_key"]
+    kind: Literal["session", "jwt", "api_key", "app"]
     key_id: str | None
     scopes: frozenset[str]
-    session_id: str | None = None  # a session's key, or a JWT's family
+    session_id: str | None = None  # a session's key, or a token's family
 
     @property
     def user_id(self) -> str:
@@ -40,10 +41,12 @@ class Principal:
     def require_scope(self, scope: str) -> None:
         """Raise ScopeMissing unless the credential holds the scope."""
         if scope not in self.scopes:
-            raise ScopeMissing(
-                f"This API key lacks the scope '{scope}'. Create one that has it.",
-                scope=scope,
+            lacking = (
+                f"This app was not allowed '{scope}'. Connect it again, with it."
+                if self.kind == "app"
+                else f"This API key lacks the scope '{scope}'. Create one that has it."
             )
+            raise ScopeMissing(lacking, scope=scope)
 
 
 def resolve(request: HttpRequest) -> Principal | None:
@@ -72,7 +75,7 @@ def is_still_valid(principal: Principal) -> bool:
     if principal.kind == "api_key":
         key = ApiKey.objects.filter(pk=principal.key_id).first()
         return key is not None and key.is_usable()
-    if principal.kind == "jwt":
+    if principal.kind in ("jwt", "app"):
         return TokenFamily.objects.filter(
             pk=principal.session_id, revoked_at__isnull=True
         ).exists()
@@ -84,6 +87,8 @@ def resolve_credential(credential: str) -> Principal:
 
     Raises InvalidCredential, MalformedCredential.
     """
+    if grants.looks_like_one(credential):
+        return _from_grant(grants.read_access(credential))
     if credential.startswith(keys.MARK):
         return _from_key(keys.authenticate(credential))
     return _from_access_token(tokens.read_access(credential))
@@ -93,6 +98,8 @@ def ends_at(credential: str, principal: Principal) -> datetime | None:
     """Return when a credential that was just resolved expires, None: never."""
     if principal.kind == "jwt":
         return tokens.read_access(credential).expires_at
+    if principal.kind == "app":
+        return grants.read_access(credential).expires_at
     return (
         ApiKey.objects.filter(pk=principal.key_id)
         .values_list("expires_at", flat=True)
@@ -163,6 +170,17 @@ def _from_access_token(claims: tokens.AccessClaims) -> Principal:
         key_id=None,
         scopes=ALL_SCOPES,
         session_id=family.pk,
+    )
+
+
+def _from_grant(access: grants.Access) -> Principal:
+    _require_live(access.family.user)
+    return Principal(
+        user=access.family.user,
+        kind="app",
+        key_id=None,
+        scopes=access.scopes & ALL_SCOPES,
+        session_id=access.family.pk,
     )
 
 

@@ -55,6 +55,7 @@ classify(
     export=(
         "id",
         "user",
+        "client",
         "ip",
         "user_agent",
         "created_at",
@@ -186,5 +187,37 @@ classify(
     export=("id", "user", "created_at", "ip", "last_seen_at", "user_agent"),
     withheld={"session_key": "secret", "data": "internal"},
     retention="Until the session ends.",
+    erase="delete",
+)
+classify(
+    "accounts.SigningKey",
+    owner="",
+    withheld={"id": "internal", "sealed": "secret", "created_at": "internal"},
+    retention="As long as the service runs.",
+    erase="keep",
+)
+classify(
+    "allauth_idp_oidc.Client",
+    owner="",  # staff register apps for everybody; `owner` stays empty
+    withheld={
+        **dict.fromkeys(
+            (
+                *("id", "name", "scopes", "default_scopes", "type", "grant_types"),
+                *("redirect_uris", "cors_origins", "allow_uri_wildcards", "owner"),
+                *("response_types", "skip_consent", "created_at", "data"),
+            ),
+            "internal",
+        ),
+        "secret": "secret",
+    },
+    retention="Until staff remove the app.",
+    erase="keep",
+)
+classify(
+    "allauth_idp_oidc.Token",
+    owner="user",
+    export=("id", "user", "client", "type", "scopes", "created_at", "expires_at"),
+    withheld={"hash": "secret", "data": "internal"},
+    retention="30 days after the last use.",
     erase="delete",
 )

@@ -31,7 +31,7 @@ from aiassist.lib.clock import now
 
 # The first words of the audit log's actions.
 AUDITED = (
-    *("confirmation", "email", "export", "group", "impersonation", "index_job"),
+    *("app", "confirmation", "email", "export", "group", "impersonation", "index_job"),
     *("key", "limits", "login", "logout", "model", "password", "provider"),
     *("second_factor", "session", "subscription", "tier", "token", "upstream"),
     *("user", "webhook", "workspace"),
@@ -70,8 +70,11 @@ class ApiKeyAdmin(SearchByPerson, ReadOnlyAdmin):
 class TokenFamilyAdmin(SearchByPerson, ReadOnlyAdmin):
     """Sign-ins by token; the tokens themselves are not stored."""
 
-    list_display = ("id", "user", "ip", "created_at", "rotated_at", "revoked_at")
-    list_select_related = ("user",)
+    list_display = (
+        *("id", "user", "client", "ip"),
+        *("created_at", "rotated_at", "revoked_at"),
+    )
+    list_select_related = ("user", "client")
     paginator = QuickPaginator
     show_full_result_count = False
     search_fields = whole_ids = ("id",)

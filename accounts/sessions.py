@@ -22,7 +22,8 @@ class SignIn:
     """One place where somebody is signed in."""
 
     id: str
-    kind: Literal["browser", "token"]
+    kind: Literal["browser", "token", "app"]
+    app: str  # the connected app's name; "": none
     ip: str | None
     user_agent: str
     created_at: datetime
@@ -78,7 +79,7 @@ def _browsers(user: User) -> list[UserSession]:
 
 
 def _families(user: User) -> QuerySet[TokenFamily]:
-    return TokenFamily.objects.filter(
+    return TokenFamily.objects.select_related("client").filter(
         user=user, revoked_at__isnull=True, expires_at__gt=now()
     )
 
@@ -87,6 +88,7 @@ def _of_browser(session: UserSession, principal: Principal) -> SignIn:
     return SignIn(
         id=_public_id(session),
         kind="browser",
+        app="",
         ip=session.ip,
         user_agent=session.user_agent,
         created_at=session.created_at,
@@ -99,7 +101,8 @@ def _of_browser(session: UserSession, principal: Principal) -> SignIn:
 def _of_family(family: TokenFamily, principal: Principal) -> SignIn:
     return SignIn(
         id=family.pk,
-        kind="token",
+        kind="app" if family.client else "token",
+        app=family.client.name if family.client else "",
         ip=family.ip,
         user_agent=family.user_agent,
         created_at=family.created_at,

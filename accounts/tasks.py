@@ -12,6 +12,7 @@ from accounts import (
     tokens,
     unconfirmed,
 )
+from accounts.identity import grants
 from accounts.webhooks import sending
 
 
@@ -53,6 +54,7 @@ def tidy_task() -> None:
     idempotency.forget_old()
     exports.forget_old()
     tokens.forget_old()
+    grants.forget_old()
     unconfirmed.forget_unconfirmed()
     sending.forget_old()
     call_command("clearsessions")

@@ -4,6 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
@@ -36,6 +38,28 @@ def embedding_model_is_there(**kwargs: Any) -> list[CheckMessage]:
             f"EMBEDDING_MODEL_PATH lacks {' and '.join(missing)}.",
             hint="Unset it to use the installed model, or name a complete folder.",
             id="aiassist.E001",
+        )
+    ]
+
+
+@register(Tags.security)
+def signing_key_is_rsa(**kwargs: Any) -> list[CheckMessage]:
+    """E002: apps could not be told who somebody is."""
+    pem = settings.IDP_OIDC_PRIVATE_KEY
+    if not pem:
+        return []
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (TypeError, ValueError):
+        key = None
+    if isinstance(key, RSAPrivateKey) and key.key_size >= 2048:
+        return []
+    return [
+        Error(
+            "IDP_OIDC_PRIVATE_KEY is not the PEM of an RSA key of 2048 bits or more.",
+            hint="Make one with 'openssl genrsa 2048', or unset it: the site then "
+            "keeps a key of its own.",
+            id="aiassist.E002",
         )
     ]
 

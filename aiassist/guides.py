@@ -19,7 +19,7 @@ from aiassist.lib.markdown import Page, render_page
 # Folder, heading, slugs that come first in this order.
 _USING = (
     *("quickstart", "dashboard", "clients", "workspaces", "sync", "ignore-rules"),
-    *("git-import", "search-and-chat"),
+    *("git-import", "search-and-chat", "sign-in"),
 )
 SECTIONS = (
     (

@@ -28,5 +28,6 @@ urlpatterns = [
     path("redoc", RedocView.as_view(), name="redoc"),
     path("admin/", admin.site.urls),
     path("accounts/", include("accounts.site_urls")),
+    path("", include("accounts.identity.urls")),
     path("", include("aiassist.web_urls")),
 ]

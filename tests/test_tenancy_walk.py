@@ -28,6 +28,10 @@ PUBLIC = {
     ".well-known/oauth-protected-resource/mcp",
     *("api/v1/auth/token", "api/v1/auth/token/refresh", "api/v1/auth/token/revoke"),
     "api/v1/hooks/git/<str:hook_id>",  # a signature is its credential
+    *(".well-known/openid-configuration", ".well-known/jwks.json"),
+    *(".well-known/oauth-authorization-server", "identity/o/logout"),
+    # A code or a token in the body is their credential.
+    *("identity/o/api/token", "identity/o/api/revoke", "identity/o/api/device/code"),
 }
 ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("api/v1/me", "api/v1/me/sessions", "api/v1/me/export", "api/v1/keys"),
@@ -41,6 +45,7 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("v1/messages", "v1/messages/count_tokens", "v1/completions", "v1/health"),
     *("v1/events", "v1beta/server_setting", "v1/embeddings", "v1/responses"),
     "mcp",
+    *("identity/o/authorize", "identity/o/device", "identity/o/api/userinfo"),
     *("dashboard/", "dashboard/keys/", "dashboard/keys/new/", "dashboard/settings/"),
     *("dashboard/settings/delete/", "dashboard/usage/", "dashboard/limits/"),
     *("dashboard/settings/data/", "dashboard/settings/data/export.json"),
@@ -59,6 +64,7 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     "dashboard/settings/provider-keys/<slug:provider>/",
     "dashboard/settings/provider-keys/fallback/",
 }
+PAGES = {"identity/o/authorize", "identity/o/device"}  # they lead to the sign-in
 _W = "api/v1/workspaces/<str:workspace_id>"
 _D = "dashboard/workspaces/<str:workspace_id>"
 OWNED = {  # the ids in the address belong to somebody
@@ -190,7 +196,7 @@ def test_t1_nobody_gets_in_without_a_credential(
     address = filled(route, alices)
     for method in METHODS:
         answer = getattr(Client(), method)(address, {}, content_type="application/json")
-        if route.startswith("dashboard/"):
+        if route.startswith("dashboard/") or route in PAGES:
             assert answer.status_code in (302, 405), method
         else:
             assert answer.status_code in (401, 405), method

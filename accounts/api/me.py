@@ -98,6 +98,7 @@ class SessionsView(AccountAPIView):
                         {
                             "id": "session_0f9a27c5d1e84b6a90b3f2",
                             "kind": "browser",
+                            "app": "",
                             "ip": "203.0.113.7",
                             "user_agent": "Mozilla/5.0",
                             "created_at": "2026-11-20T08:00:00Z",

@@ -94,7 +94,10 @@ class MeInput(serializers.Serializer[Any]):
 
 class SignInOutput(serializers.Serializer[Any]):
     id = serializers.CharField()
-    kind = serializers.ChoiceField(choices=["browser", "token"])
+    kind = serializers.ChoiceField(choices=["browser", "token", "app"])
+    app = serializers.CharField(
+        help_text="The connected app's name; empty for browsers and passwords."
+    )
     ip = serializers.IPAddressField(allow_null=True)
     user_agent = serializers.CharField()
     created_at = serializers.DateTimeField()

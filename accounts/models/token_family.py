@@ -1,4 +1,8 @@
-"""A login by JWT: one chain of refresh tokens, of which only the last is good."""
+"""A sign-in by token: one chain of refresh tokens, of which only the last is good.
+
+Those of a connected app are opaque and allauth's (accounts.identity.grants), those
+of a password are JWTs (accounts.tokens).
+"""
 
 from typing import ClassVar
 
@@ -20,7 +24,11 @@ class TokenFamily(models.Model):
         max_length=40, primary_key=True, default=new_family_id, editable=False
     )
     user = models.ForeignKey(User, models.CASCADE, related_name="token_families")
-    current_jti = models.CharField(max_length=64)  # of the one good refresh token
+    client = models.ForeignKey(
+        "allauth_idp_oidc.Client", models.CASCADE, null=True, related_name="+"
+    )  # the app; None: signed in by password
+    # Of the one good refresh token; an app's is a digest, "" until it got a token.
+    current_jti = models.CharField(max_length=64)
     previous_jti = models.CharField(max_length=64, blank=True, default="")
     rotated_at = models.DateTimeField(default=now)  # when current_jti was issued
     expires_at = models.DateTimeField()  # of the current refresh token

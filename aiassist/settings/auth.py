@@ -65,6 +65,19 @@ ACCOUNT_RATE_LIMITS = {
 
 USERSESSIONS_TRACK_ACTIVITY = True
 
+# The provider for editors and CLIs: accounts/identity.
+IDP_OIDC_ADAPTER = "accounts.identity.adapter.IdentityAdapter"
+# PEM of an RSA key; empty: one is made and kept sealed in the database. A line break
+# may be written as \n, since few tools put several lines in a variable.
+IDP_OIDC_PRIVATE_KEY = env.text("IDP_OIDC_PRIVATE_KEY").replace("\\n", "\n")
+IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = 3600
+IDP_OIDC_REFRESH_TOKEN_EXPIRES_IN = 30 * 86400  # from its last use
+IDP_OIDC_ROTATE_REFRESH_TOKEN = True
+IDP_OIDC_AUTHORIZATION_CODE_EXPIRES_IN = 60
+IDP_OIDC_DEVICE_CODE_EXPIRES_IN = 300
+# Of 20^8 codes that live five minutes.
+IDP_OIDC_RATE_LIMITS = {"device_user_code": "10/m/user,60/m/ip"}
+
 MFA_ADAPTER = "accounts.adapters.SecondFactorAdapter"
 MFA_FORMS = {
     "authenticate": "accounts.forms.SecondFactorForm",

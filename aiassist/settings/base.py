@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.idp.oidc",
     "allauth.mfa",
     "allauth.socialaccount",
     "allauth.socialaccount.providers.github",
@@ -155,6 +156,7 @@ CACHES = {
         "BACKEND": "aiassist.lib.cache.FallbackRedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "cache",
+        "KEY_FUNCTION": "aiassist.lib.cache.make_key",
         "OPTIONS": {
             "socket_timeout": REDIS_TIMEOUT_SECONDS,
             "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
@@ -192,7 +194,7 @@ SPECTACULAR_SETTINGS = {
             "BearerAuth": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "An API key or a JWT access token.",
+                "description": "An API key, a JWT or an app's access token.",
             },
             "ApiKeyAuth": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }

@@ -12,6 +12,7 @@ from aiassist.checks import (
     foreign_origins_are_named,
     hosts_are_named,
     secrets_differ,
+    signing_key_is_rsa,
 )
 from aiassist.lib import tokens
 
@@ -81,3 +82,9 @@ def test_a_model_that_was_not_installed_is_named(settings: Any, monkeypatch: Any
     assert "requirements-model.txt" in str(messages[0].hint)
     with pytest.raises(ImproperlyConfigured, match="requirements-model.txt"):
         tokens.model_folder()
+
+
+def test_a_signing_key_that_is_none_is_named(settings):
+    assert signing_key_is_rsa() == []
+    settings.IDP_OIDC_PRIVATE_KEY = "not a key"
+    assert ids(signing_key_is_rsa()) == ["aiassist.E002"]
