@@ -383,7 +383,7 @@ OPEN = {
         *("accounts.user", "accounts.apikey", "accounts.tokenfamily", "billing.tier"),
         *("billing.subscription", "billing.limitoverride", "billing.usagerecord"),
         *("billing.quota", "workspaces.workspace", "workspaces.indexjob"),
-        "assistant.aimodel",
+        *("assistant.aimodel", "accounts.webhook", "accounts.webhookdelivery"),
     },
     "billing": {
         *("accounts.user", "billing.tier", "billing.subscription", "billing.quota"),
@@ -397,6 +397,7 @@ OPEN = {
         *("billing.usageday", "billing.quota", "billing.reservation"),
         *("workspaces.workspace", "workspaces.indexjob", "workspaces.userstorage"),
         *("workspaces.tombstone", "assistant.aimodel", "assistant.conversation"),
+        *("accounts.webhook", "accounts.webhookdelivery"),
     },
 }
 ADDS = {
