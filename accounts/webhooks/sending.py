@@ -65,9 +65,12 @@ class Result:
 
 def send_waiting(webhook_id: str) -> None:
     """Take a webhook's turn: send what is due, up to the first failure."""
-    held_until = now() + HOLD
-    taken = Webhook.objects.sendable(now()).filter(pk=webhook_id)
-    if not taken.update(not_before=held_until):
+    moment = now()
+    held_until = moment + HOLD
+    if not Webhook.objects.sendable(moment).filter(pk=webhook_id).exists():
+        return
+    free = Webhook.objects.free(moment).filter(pk=webhook_id)
+    if not free.update(not_before=held_until):
         return
     webhook = Webhook.objects.select_related("user").filter(pk=webhook_id).first()
     rest = _send_in_order(webhook) if webhook else timedelta(0)

@@ -284,6 +284,18 @@ def test_one_sends_at_a_time_and_who_comes_meanwhile_leaves(
     assert receiver.heard == []
 
 
+def test_of_two_workers_at_once_one_takes_the_turn(
+    told: Told, django_assert_num_queries: Any
+) -> None:
+    """A condition on another table would be judged by what was there before."""
+    moment = now()
+    with django_assert_num_queries(1) as asked:
+        Webhook.objects.free(moment).update(not_before=moment + sending.HOLD)
+
+    assert "SELECT" not in asked[0]["sql"] and "user" not in asked[0]["sql"]
+    assert not Webhook.objects.free(moment).exists()
+
+
 def test_j5_what_a_dead_broker_or_worker_lost_is_sent_again(
     told: Told, receiver: Receiver, queue: SentTasks
 ) -> None:
