@@ -37,7 +37,7 @@ class _LinesField(forms.MultipleChoiceField):
     def prepare_value(self, value: Any) -> Any:
         return value.split("\n") if isinstance(value, str) else value
 
-    def clean(self, value: Any) -> str:  # type: ignore[override]
+    def clean(self, value: Any) -> str:
         return "\n".join(super().clean(value))
 
     def has_changed(self, initial: Any, data: Any) -> bool:

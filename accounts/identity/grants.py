@@ -187,8 +187,9 @@ def end(family: TokenFamily, action: str, request: HttpRequest | None) -> None:
 def forget_old() -> int:
     """Delete what has run out; spent tokens stay as long as a copy may turn up."""
     gone = Token.objects.expired()
-    accesses = gone.filter(type=Token.Type.ACCESS_TOKEN).delete()[0]
-    return accesses + gone.filter(expires_at__lt=now() - REFRESH_LIFETIME).delete()[0]
+    accesses, _ = gone.filter(type=Token.Type.ACCESS_TOKEN).delete()
+    others, _ = gone.filter(expires_at__lt=now() - REFRESH_LIFETIME).delete()
+    return int(accesses) + int(others)
 
 
 @transaction.atomic

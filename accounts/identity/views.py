@@ -21,13 +21,13 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
-from oauthlib.oauth2.rfc6749.errors import InvalidRequestError
 
 from accounts.identity import grants
 from accounts.identity.clients import (
@@ -257,9 +257,7 @@ def _fault_of(request: HttpRequest) -> str:
 
 
 def _faulty(request: HttpRequest, fault: str) -> HttpResponse:
-    answer: HttpResponse = respond_html_error(
-        request, error=InvalidRequestError(description=fault)
-    )
+    answer: HttpResponse = respond_html_error(request, error=ValidationError(fault))
     answer.status_code = HTTPStatus.BAD_REQUEST
     return answer
 

@@ -165,7 +165,8 @@ def test_a_device_code_becomes_tokens_that_refresh_and_end(alice):
 
 def test_an_editor_gets_tokens_by_a_code_with_pkce(alice):
     page, sent = consent(alice, state="xyz")
-    assert "http://127.0.0.1:53682;" in page["Content-Security-Policy"]
+    policy = page["Content-Security-Policy"]
+    assert "form-action 'self' http://127.0.0.1:53682" in policy
     assert sent["Location"].startswith(f"{BACK}?")
     assert parse_qs(urlsplit(sent["Location"]).query)["state"] == ["xyz"]
 
