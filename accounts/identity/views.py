@@ -55,13 +55,15 @@ class _ForMachines(View):
     http_method_names = ["post", "options"]
     takes_form = True
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
         try:
             throttle(request, group="identity", per_address=_PER_ADDRESS)
         except TooManyAttempts as error:
-            answer = _refusal("temporarily_unavailable", HTTPStatus.TOO_MANY_REQUESTS)
-            answer["Retry-After"] = str(error.details["retry_after_seconds"])
-            return answer
+            refusal = _refusal("temporarily_unavailable", HTTPStatus.TOO_MANY_REQUESTS)
+            refusal["Retry-After"] = str(error.details["retry_after_seconds"])
+            return refusal
         if self.takes_form and not _is_plain_form(request):
             return _refusal("invalid_request")
         try:
