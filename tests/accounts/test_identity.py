@@ -510,3 +510,21 @@ def test_a_loopback_may_have_any_port_and_nothing_else_may(db):
     assert is_registered("http://[::1]:8123/cb", known)
     assert not is_registered("https://a.test:8123/cb", known)
     assert not is_registered("http://127.0.0.1:1x/cb", known)
+
+
+def test_u6_an_apps_token_goes_wherever_a_key_goes(alice):
+    access = connect(alice)["access_token"]
+    assert get("/v1/models", access).status_code == 200
+    assert get("/api/v1/workspaces", access).status_code == 200
+    by_header = Client().get("/api/v1/limits", headers={"x-api-key": access})
+    assert by_header.status_code == 200
+    question = {"query": "where is it?"}
+    asked = Client().post(
+        "/api/v1/assistant/query", question, "application/json", **bearer(access)
+    )
+    assert asked.status_code == 200, asked.content
+    call = {"model": "extractive", "messages": [{"role": "user", "content": "hi"}]}
+    said = Client().post(
+        "/v1/chat/completions", call, "application/json", **bearer(access)
+    )
+    assert said.status_code in (200, 404), said.content
