@@ -12,8 +12,8 @@ AUTHORIZATION_CODE = "authorization_code"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 REFRESH_TOKEN = "refresh_token"
 GRANTS = {
-    AUTHORIZATION_CODE: "Authorization code with PKCE: the app opens a browser",
-    DEVICE_CODE: "Device code: a person types a code that the app shows",
+    AUTHORIZATION_CODE: "Code with PKCE: the app opens a browser",
+    DEVICE_CODE: "Device code: a person types what it shows",
     REFRESH_TOKEN: "Refresh token: the app stays signed in",
 }
 # Loopback literals of any port, not `localhost`, which may lead elsewhere.
