@@ -8,6 +8,11 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
+from allauth.mfa.totp.internal.auth import (
+    format_hotp_value,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib import admin
 from playwright.sync_api import expect
@@ -416,6 +421,59 @@ def test_an_entrance_is_accessible_and_fits(site, browser, path):
     page.close()
 
 
+def sign_in_again(member, password=PASSWORD):
+    member.context.clear_cookies(name="sessionid")
+    member.go("/accounts/login/")
+    member.page.fill("main [name=login]", "ada@example.test")
+    member.page.fill("main [name=password]", password)
+    member.page.click("main button[type=submit] >> nth=0")
+
+
+def test_every_other_session_is_ended_at_once(site, browser, member, complaints):
+    context = browser.new_context()
+    elsewhere = Visit(site, context, complaints)
+    context.add_cookies(member.context.cookies())
+    elsewhere.go("/dashboard/limits/")
+    sign_in_again(member)
+    member.go("/dashboard/settings/sessions/")
+    member.page.click("text=Sign out everywhere else")
+    expect(member.page.locator(".messages")).to_contain_text("Signed out in")
+    elsewhere.go("/dashboard/limits/")
+
+    expect(elsewhere.page).to_have_url(re.compile("/accounts/login/"))
+    context.close()
+
+
+def test_a_forgotten_password_is_replaced_by_mail(member):
+    member.context.clear_cookies(name="sessionid")
+    member.go("/accounts/password/reset/")
+    member.submit(email="ada@example.test")
+    member.go("/mailbox/")
+    member.page.click("main a[href*='password/reset/key'] >> nth=0")
+    member.submit(password1=NEW_PASSWORD, password2=NEW_PASSWORD)
+    sign_in_again(member, NEW_PASSWORD)
+
+    expect(member.page).to_have_url(re.compile("/dashboard/$"))
+
+
+def test_an_authenticator_app_is_set_up_and_its_loss_survived(member):
+    member.go("/accounts/2fa/totp/activate/")
+    member.submit(password=NEW_PASSWORD)  # what opens an account is asked for anew
+    secret = member.page.input_value("#authenticator_secret")
+    counter = next(yield_hotp_counters_from_time())
+    member.submit(code=format_hotp_value(hotp_value(secret, counter)))
+    spare = member.page.input_value("#recovery_codes").split()
+    assert len(spare) == 10 and violations(member.page) == []
+    sign_in_again(member, NEW_PASSWORD)
+    expect(member.page).to_have_url(re.compile("/2fa/authenticate/"))
+    assert violations(member.page) == []
+    member.submit(code=spare[0])
+
+    expect(member.page).to_have_url(re.compile("/dashboard/$"))
+    member.go("/accounts/2fa/")
+    expect(member.page.locator("main")).to_contain_text("9 of 10 left")
+
+
 def test_every_page_of_the_admin_is_accessible_and_fits(
     site, browser, staff, complaints
 ):
@@ -449,8 +507,7 @@ def seen(visit, path):
     visit.go(path)
     # unfold builds what moves after the page has loaded.
     page.wait_for_selector("#main[role=main]")
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response
-    faults = [(path, v["id"], v["nodes"][0]["target"]) for v in found["violations"]]
+    faults = [(path, *found) for found in violations(page)]
     if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
         faults.append((path, "wider than the window", ""))
     if "?" not in path and (row := first_row(page)):
