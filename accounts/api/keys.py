@@ -13,7 +13,7 @@ from accounts.api.serializers import (
     NewKeyOutput,
 )
 from accounts.models import ApiKey
-from aiassist.api.pagination import NewestFirst
+from aiassist.api.pagination import NewestFirst, newest_first
 from aiassist.api.refusals import problem
 from aiassist.lib.errors import NotFound
 
@@ -53,10 +53,8 @@ class KeysView(AccountAPIView):
         responses=KeyOutput(many=True),
     )
     def get(self, request: Request) -> Response:
-        paginator = NewestFirst()
         rows = ApiKey.objects.for_user(self.principal.user)
-        page = paginator.paginate_queryset(rows, request, view=self)
-        return paginator.get_paginated_response(list(KeyOutput(page, many=True).data))
+        return newest_first(self, request, rows, KeyOutput)
 
     @extend_schema(
         operation_id="keys_create",

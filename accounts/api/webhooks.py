@@ -11,7 +11,7 @@ from accounts.api.base import AccountAPIView
 from accounts.models import Webhook, WebhookDelivery
 from accounts.webhooks import endpoints, sending
 from accounts.webhooks.events import EVENT_TYPES
-from aiassist.api.pagination import NewestFirst
+from aiassist.api.pagination import NewestFirst, newest_first
 from aiassist.api.refusals import problem
 
 TAG = "Webhooks"
@@ -142,11 +142,8 @@ class WebhooksView(AccountAPIView):
         responses=WebhookOutput(many=True),
     )
     def get(self, request: Request) -> Response:
-        paginator = NewestFirst()
         rows = Webhook.objects.for_user(self.principal.user)
-        page = paginator.paginate_queryset(rows, request, view=self)
-        body: Any = WebhookOutput(page, many=True).data
-        return paginator.get_paginated_response(list(body))
+        return newest_first(self, request, rows, WebhookOutput)
 
     @extend_schema(
         operation_id="webhooks_create",
@@ -284,11 +281,8 @@ class WebhookDeliveriesView(_OneWebhookView):
         responses={200: DeliveryOutput(many=True), 404: _UNKNOWN},
     )
     def get(self, request: Request, webhook_id: str) -> Response:
-        webhook = self.get_webhook(webhook_id)
-        paginator = NewestFirst()
-        page = paginator.paginate_queryset(webhook.deliveries.all(), request, view=self)
-        body: Any = DeliveryOutput(page, many=True).data
-        return paginator.get_paginated_response(list(body))
+        rows = self.get_webhook(webhook_id).deliveries.all()
+        return newest_first(self, request, rows, DeliveryOutput)
 
 
 def _shown_once(webhook: Webhook, secret: str, *, status: int) -> Response:

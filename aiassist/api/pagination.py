@@ -8,6 +8,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from aiassist.lib.errors import ValidationFailed
@@ -73,3 +74,12 @@ class NewestFirst(CursorPagination):
                 },
             },
         }
+
+
+def newest_first(
+    view: APIView, request: Request, rows: Any, output: type[BaseSerializer[Any]]
+) -> Response:
+    """Answer a page of a queryset's rows as `output` shows them. Raises BadCursor."""
+    pages = NewestFirst()
+    page = pages.paginate_queryset(rows, request, view=view)
+    return pages.get_paginated_response(list(output(page, many=True).data))

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import AccountAPIView
-from aiassist.api.pagination import NewestFirst
+from aiassist.api.pagination import NewestFirst, newest_first
 from aiassist.api.refusals import problem
 from assistant import own_keys
 from assistant.models import ProviderKey
@@ -98,11 +98,8 @@ class ProviderKeysView(AccountAPIView):
         responses=ProviderKeyOutput(many=True),
     )
     def get(self, request: Request) -> Response:
-        paginator = NewestFirst()
         rows = ProviderKey.objects.for_user(self.principal.user)
-        page = paginator.paginate_queryset(rows, request, view=self)
-        body: Any = ProviderKeyOutput(page, many=True).data
-        return paginator.get_paginated_response(list(body))
+        return newest_first(self, request, rows, ProviderKeyOutput)
 
     @extend_schema(
         operation_id="provider_keys_create",

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.principals import Principal
-from aiassist.api.pagination import NewestFirst
+from aiassist.api.pagination import newest_first
 from aiassist.api.problems import problem_response
 from aiassist.api.throttles import UnmeteredThrottle
 from aiassist.lib.db import in_db
@@ -237,13 +237,8 @@ class ConversationsView(APIView):
     def get(self, request: Request) -> Response:
         principal = cast(Principal, request.auth)
         principal.require_scope("assistant")
-        pages = NewestFirst()
-        rows = pages.paginate_queryset(
-            Conversation.objects.for_user(principal.user), request, view=self
-        )
-        return pages.get_paginated_response(
-            cast(Any, ConversationOutput(cast(Any, rows), many=True).data)
-        )
+        rows = Conversation.objects.for_user(principal.user)
+        return newest_first(self, request, rows, ConversationOutput)
 
 
 class ConversationView(APIView):

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.principals import Principal
-from aiassist.api.pagination import NewestFirst
+from aiassist.api.pagination import NewestFirst, newest_first
 from aiassist.api.refusals import problem
 from aiassist.api.throttles import UnmeteredThrottle
 from aiassist.lib.errors import LimitRefused, NotFound
@@ -167,10 +167,7 @@ class UsageRecordsView(BillingView):
                 content_type="text/csv; charset=utf-8",
                 headers={"Content-Disposition": 'attachment; filename="usage.csv"'},
             )
-        paginator = NewestFirst()
-        page = paginator.paginate_queryset(records, request, view=self)
-        rows = shapes.RecordOutput(page, many=True).data
-        return paginator.get_paginated_response(list(rows))
+        return newest_first(self, request, records, shapes.RecordOutput)
 
 
 class InsightsView(BillingView):

@@ -11,7 +11,23 @@ class UsageDayQuerySet(models.QuerySet["UsageDay"]):
         return self.filter(user_id=user_id)
 
 
-class UsageDay(models.Model):
+class _Sums(models.Model):
+    """What is summed of the calls of a day to one feature, provider and model."""
+
+    feature = models.CharField(max_length=40)
+    provider = models.CharField(max_length=40, blank=True)
+    model = models.CharField(max_length=120, blank=True)
+    requests = models.PositiveBigIntegerField()
+    tokens_in = models.PositiveBigIntegerField()
+    tokens_out = models.PositiveBigIntegerField()
+    cost_usd_micros = models.PositiveBigIntegerField()
+    errors = models.PositiveBigIntegerField()  # status "error" or "abandoned"
+
+    class Meta:
+        abstract = True
+
+
+class UsageDay(_Sums):
     """One user's sums of one UTC day, feature, provider and model."""
 
     user = models.ForeignKey(
@@ -22,14 +38,6 @@ class UsageDay(models.Model):
         db_index=False,
     )
     day = models.DateField(db_index=True)
-    feature = models.CharField(max_length=40)
-    provider = models.CharField(max_length=40, blank=True)
-    model = models.CharField(max_length=120, blank=True)
-    requests = models.PositiveBigIntegerField()
-    tokens_in = models.PositiveBigIntegerField()
-    tokens_out = models.PositiveBigIntegerField()
-    cost_usd_micros = models.PositiveBigIntegerField()
-    errors = models.PositiveBigIntegerField()  # status "error" or "abandoned"
 
     objects = UsageDayQuerySet.as_manager()
 
@@ -46,21 +54,13 @@ class UsageDay(models.Model):
         return f"{self.user_id} {self.day} {self.feature}"
 
 
-class DayTotal(models.Model):
+class DayTotal(_Sums):
     """Everybody's sums of one UTC day, feature, provider and model.
 
     Small whatever the number of users: the staff's first page reads it alone.
     """
 
     day = models.DateField()
-    feature = models.CharField(max_length=40)
-    provider = models.CharField(max_length=40, blank=True)
-    model = models.CharField(max_length=120, blank=True)
-    requests = models.PositiveBigIntegerField()
-    tokens_in = models.PositiveBigIntegerField()
-    tokens_out = models.PositiveBigIntegerField()
-    cost_usd_micros = models.PositiveBigIntegerField()
-    errors = models.PositiveBigIntegerField()  # status "error" or "abandoned"
 
     class Meta:
         ordering = ["-day"]

@@ -9,7 +9,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from aiassist.api.pagination import NewestFirst
+from aiassist.api.pagination import NewestFirst, newest_first
 from aiassist.api.refusals import problem
 from aiassist.lib.db import release_connections
 from aiassist.lib.errors import ValidationFailed
@@ -77,12 +77,8 @@ class WorkspacesView(WorkspaceAPIView):
         responses=WorkspaceOutput(many=True),
     )
     def get(self, request: Request) -> Response:
-        paginator = NewestFirst()
         rows = Workspace.objects.for_user(self.principal.user)
-        page = paginator.paginate_queryset(rows, request, view=self)
-        return paginator.get_paginated_response(
-            list(WorkspaceOutput(page, many=True).data)
-        )
+        return newest_first(self, request, rows, WorkspaceOutput)
 
     @extend_schema(
         operation_id="workspaces_create",
@@ -181,12 +177,8 @@ class JobsView(WorkspaceAPIView):
         responses=IndexJobOutput(many=True),
     )
     def get(self, request: Request, workspace_id: str) -> Response:
-        paginator = NewestFirst()
         rows = IndexJob.objects.for_workspace(self.get_workspace()).defer("manifest")
-        page = paginator.paginate_queryset(rows, request, view=self)
-        return paginator.get_paginated_response(
-            list(IndexJobOutput(page, many=True).data)
-        )
+        return newest_first(self, request, rows, IndexJobOutput)
 
 
 class JobView(WorkspaceAPIView):
