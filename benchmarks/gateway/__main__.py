@@ -107,7 +107,7 @@ def _measure(server: Server, row: Row, options: argparse.Namespace) -> int:
             row[f"CPU s/1000 streams, {at_once}"] = (
                 (server.cpu_seconds() - cpu) / done * 1000
             )
-            grown = server.peak_mb() - memory
+            grown = server.peak_resident_mb() - memory
             row[f"KB per stream, {at_once}"] = max(0.0, grown) / at_once * 1024
         if result.why:
             row["why"] = result.why
