@@ -87,22 +87,27 @@ def site(
         yield address
 
 
-@pytest.fixture(scope="session")
-def staff(site: str) -> str:
-    """The address of somebody who may open the admin."""
-    email = "stella@example.test"
-    subprocess.run(
-        python("manage.py", "create_user", email, "--staff"),
+def run_beside(*command: str) -> str:
+    """Run a Python program on the started site's data; return what it prints."""
+    return subprocess.run(
+        python(*command),
         env={
             **_env,
-            "AIASSIST_PASSWORD": PASSWORD,
             "DJANGO_SETTINGS_MODULE": "aiassist.settings.embedded",
+            "REDIS_URL": _private_redis(Path(_env["DATA_DIR"])),
         },
         cwd=ROOT,
         check=True,
-        capture_output=True,
-    )
-    return email
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+
+
+def _private_redis(home: Path) -> str:
+    """Return the address of the Redis that the site started for itself."""
+    config = (home / "redis" / "redis.conf").read_text().splitlines()
+    told = dict(line.split(" ", 1) for line in config)
+    return f"redis://:{told['requirepass']}@127.0.0.1:{told['port']}/0"
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ then each page, then the ways back in. Told in order."""
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,10 @@ from allauth.mfa.totp.internal.auth import (
     hotp_value,
     yield_hotp_counters_from_time,
 )
-from axe_playwright_python.sync_playwright import Axe
-from django.contrib import admin
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PASSWORD, Visit
+from tests.browser.looks import LOOK, look, violations
 
 PAGES = [
     *("/", "/pricing/", "/guides/", "/guides/quickstart/", "/legal/terms/"),
@@ -33,21 +31,9 @@ PAGES = [
     *("workspace", "workspace search", "workspace files", "workspace rules"),
     *("source", "conversation"),
 ]
-# Of the admin, beside each table's list and its first row.
-STAFF_PAGES = [
-    *("/admin/", "/admin/?period=day", "/admin/upstreams/"),
-    *("/admin/billing/tier/pro/delete/", "/admin/accounts/user/?q=nobody"),
-    *("{person}insights/", "{person}impersonate/", "{person}sign-out/"),
-    *("{person}password/", "/admin/accounts/user/add/", "/admin/auth/group/add/"),
-    *("/admin/billing/tier/add/", "/admin/billing/subscription/add/"),
-    *("/admin/billing/limitoverride/add/", "/admin/assistant/aimodel/add/"),
-]
 ENTRANCES = ["/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 TIMEOUT = 120_000  # the first index loads the model
 NEW_PASSWORD = f"{PASSWORD}, renewed"
-AXE = Axe()
-# What may differ once a page is narrow and dark.
-LOOK = {"runOnly": ["color-contrast", "target-size", "scrollable-region-focusable"]}
 
 
 @contextmanager
@@ -383,18 +369,6 @@ def test_all_first_steps_have_ticked_themselves(member):
     expect(member.page.locator("#steps")).to_have_count(0)
 
 
-def violations(page, options=None):
-    found = AXE.run(page, options=options).response["violations"]
-    return [(each["id"], each["nodes"][0]["target"]) for each in found]
-
-
-def look(page, address, width, scheme):
-    """Load it anew: colours on their way from one theme to the other are neither."""
-    page.set_viewport_size({"width": width, "height": 800})
-    page.emulate_media(color_scheme=scheme)
-    page.goto(address)
-
-
 # Contrast hangs on the scheme and layout on the width: two pairs show all four.
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_is_accessible_and_fits(member, path):
@@ -472,53 +446,6 @@ def test_an_authenticator_app_is_set_up_and_its_loss_survived(member):
     expect(member.page).to_have_url(re.compile("/dashboard/$"))
     member.go("/accounts/2fa/")
     expect(member.page.locator("main")).to_contain_text("9 of 10 left")
-
-
-def test_every_page_of_the_admin_is_accessible_and_fits(
-    site, browser, staff, complaints
-):
-    """By turns wide and light, narrow and dark: each kind of page is seen as both."""
-    wide = browser.new_context(viewport={"width": 1280, "height": 800})
-    visit = Visit(site, wide, complaints)
-    visit.go("/accounts/login/")
-    visit.submit(login=staff, password=PASSWORD)
-    visit.page.wait_for_url(re.compile("/dashboard/"))
-    narrow = browser.new_context(
-        storage_state=wide.storage_state(),
-        viewport={"width": 390, "height": 800},
-        color_scheme="dark",
-    )
-    turns = cycle([visit, Visit(site, narrow, complaints)])
-    visit.go("/admin/accounts/user/?is_staff__exact=0")
-    person = first_row(visit.page)
-    pages = [each.format(person=person[: -len("change/")]) for each in STAFF_PAGES]
-    for model in admin.site._registry:
-        pages.append(f"/admin/{model._meta.app_label}/{model._meta.model_name}/")
-    faults = [found for path in pages for found in seen(next(turns), path)]
-
-    assert faults == []
-    wide.close()
-    narrow.close()
-
-
-def seen(visit, path):
-    """Return what is wrong with a page and, of a list, with its first row's page."""
-    page = visit.page
-    visit.go(path)
-    # unfold builds what moves after the page has loaded.
-    page.wait_for_selector("#main[role=main]")
-    faults = [(path, *found) for found in violations(page)]
-    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-        faults.append((path, "wider than the window", ""))
-    if "?" not in path and (row := first_row(page)):
-        faults += seen(visit, row)
-    return faults
-
-
-def first_row(page):
-    """Return the address of a list's first row, "" where there is none."""
-    rows = page.locator("#result_list [href*='/change/']")
-    return rows.first.get_attribute("href").partition("?")[0] if rows.count() else ""
 
 
 def test_no_page_complained(complaints):
