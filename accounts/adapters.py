@@ -1,7 +1,5 @@
 """Where allauth asks us: addresses, guessing, the audit log, social sign-in."""
 
-import base64
-import hashlib
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -15,8 +13,6 @@ from allauth.socialaccount.providers.base import Provider
 from allauth.socialaccount.providers.openid_connect.provider import (
     OpenIDConnectProvider,
 )
-from cryptography.fernet import Fernet, MultiFernet
-from django.conf import settings
 from django.contrib import messages
 from django.db import IntegrityError, transaction
 from django.forms import ValidationError
@@ -27,6 +23,9 @@ from accounts import audit, guessing
 from accounts.models import User
 from aiassist.lib.client_ip import client_ip
 from aiassist.lib.errors import TooManyAttempts
+from aiassist.lib.vault import seal, unseal
+
+SECOND_FACTOR = "second factor"  # what its secrets are sealed for
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -120,13 +119,14 @@ class SocialAdapter(DefaultSocialAccountAdapter):
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
-    """Keeps authenticator secrets encrypted, so that a dump opens no account."""
+    """Keeps authenticator secrets sealed, so that a dump opens no account."""
 
     def encrypt(self, text: str) -> str:
-        return _fernet().encrypt(text.encode()).decode()
+        return seal(text, purpose=SECOND_FACTOR)
 
     def decrypt(self, encrypted_text: str) -> str:
-        return _fernet().decrypt(encrypted_text.encode()).decode()
+        """Raises SealBroken when the key that sealed it is gone."""
+        return unseal(encrypted_text, purpose=SECOND_FACTOR)
 
 
 def note_failed_sign_in(email: str, request: HttpRequest | None) -> None:
@@ -138,14 +138,3 @@ def note_failed_sign_in(email: str, request: HttpRequest | None) -> None:
         subject=user if user is not None else "",
         request=request,
     )
-
-
-def _fernet() -> MultiFernet:
-    """Return the cipher; older SECRET_KEYs still decrypt."""
-    secrets = [settings.SECRET_KEY, *map(str, settings.SECRET_KEY_FALLBACKS)]
-    return MultiFernet([Fernet(_cipher_key(secret)) for secret in secrets])
-
-
-def _cipher_key(secret: str) -> bytes:
-    digest = hashlib.sha256(f"accounts second factor:{secret}".encode()).digest()
-    return base64.urlsafe_b64encode(digest)

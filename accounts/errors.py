@@ -37,6 +37,12 @@ class WrongLogin(InvalidCredential):
     )
 
 
+UNREADABLE_FACTOR = (
+    "The secret of this second factor cannot be read any more: the site's key was "
+    "replaced. Ask its staff to remove the factor."
+)
+
+
 class SecondFactorRequired(InvalidCredential):
     """Details: challenge (a token), methods, expires_in."""
 

@@ -17,8 +17,10 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 
 from accounts import audit, guessing
+from accounts.errors import UNREADABLE_FACTOR
 from accounts.models import User
 from aiassist.lib.errors import TooManyAttempts
+from aiassist.lib.vault import SealBroken
 
 TOO_MANY = "Too many wrong tries. Wait five minutes, then try again."
 
@@ -83,6 +85,8 @@ class _CountedCode(BaseAuthenticateForm):
                 return code
         except TooManyAttempts as error:
             raise forms.ValidationError(TOO_MANY) from error
+        except SealBroken as error:
+            raise forms.ValidationError(UNREADABLE_FACTOR) from error
 
     def _emit_authentication_failed(self, authenticator: Any) -> None:
         super()._emit_authentication_failed(authenticator)

@@ -9,8 +9,14 @@ from django.http import HttpRequest
 
 from accounts import audit, guessing, tokens
 from accounts.adapters import note_failed_sign_in
-from accounts.errors import SecondFactorRequired, WrongLogin, WrongSecondFactor
+from accounts.errors import (
+    UNREADABLE_FACTOR,
+    SecondFactorRequired,
+    WrongLogin,
+    WrongSecondFactor,
+)
 from accounts.models import User
+from aiassist.lib.vault import SealBroken
 
 CHALLENGE_SECONDS = 300
 _SALT = "accounts.second-factor-challenge"
@@ -87,7 +93,11 @@ def _has_second_factor(user: User) -> bool:
 
 def _sign_in_with_code(user: User, code: str, request: HttpRequest) -> tokens.TokenPair:
     with guessing.attempt(user.pk, request) as attempt:
-        if not _spend_code(user, code):
+        try:
+            is_right = _spend_code(user, code)
+        except SealBroken as error:
+            raise WrongSecondFactor(UNREADABLE_FACTOR) from error
+        if not is_right:
             audit.record(
                 "second_factor.failed", actor=None, subject=user, request=request
             )
@@ -97,6 +107,7 @@ def _sign_in_with_code(user: User, code: str, request: HttpRequest) -> tokens.To
 
 
 def _spend_code(user: User, code: str) -> bool:
+    """Tell whether the code is right, once. Raises SealBroken."""
     for factor in Authenticator.objects.filter(user=user, type__in=_CODE_TYPES):
         if factor.wrap().validate_code(code):
             factor.record_usage()
