@@ -1,5 +1,6 @@
 """Where somebody is signed in, and ending it."""
 
+import pytest
 from allauth.usersessions.models import UserSession
 from django.test import Client
 
@@ -68,3 +69,26 @@ def test_the_last_sight_of_a_session_is_written_once_a_minute(
     UserSession.objects.update(last_seen_at=now() - PRECISION)
     client.get("/api/v1/me")
     assert UserSession.objects.get().last_seen_at >= first
+
+
+@pytest.mark.parametrize("n_browsers", [1, 6])
+def test_any_number_of_browsers_is_read_in_five_queries(
+    alice, account_api, django_assert_num_queries, n_browsers
+):
+    for _ in range(n_browsers):
+        browser(alice.user)
+    with django_assert_num_queries(5):
+        assert len(account_api.get(PATH).json()["results"]) == n_browsers
+
+
+def test_u12_a_browser_of_an_older_password_is_listed_no_more(alice, account_api):
+    browser(alice.user, "old")
+    alice.user.set_password("another long password")
+    alice.user.save()
+    alice.user.refresh_from_db()
+    browser(alice.user, "new")
+
+    rows = account_api.get(PATH).json()["results"]
+
+    assert [row["user_agent"] for row in rows] == ["new"]
+    assert UserSession.objects.count() == 1
