@@ -1,5 +1,6 @@
 """/mcp: what agents find and may do, by the official client, in both generations."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,12 +8,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from asgiref.sync import sync_to_async
 from django.test import Client as Browser
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from accounts.keys import create_key
+from aiassist.lib.db import in_db
 from tests.assistant.asking import records_of
 from tests.assistant.code import indexed
 from tests.fakes.providers import HOLD, FakeProvider, Script, failure, openai_stream
@@ -63,8 +64,8 @@ def told(answer: Any) -> dict[str, Any]:
 async def test_an_agent_finds_its_way_from_workspace_to_answer(
     mode: str, asgi_server: str, alice: Person, vectors: Any
 ) -> None:
-    workspace = await sync_to_async(indexed)(alice)
-    key = await sync_to_async(lambda: alice.key)()
+    workspace = await in_db(indexed, alice)
+    key = await in_db(lambda: alice.key)
 
     async with agent(asgi_server, key, mode) as client:
         tools = (await client.list_tools()).tools
@@ -99,7 +100,7 @@ async def test_an_agent_finds_its_way_from_workspace_to_answer(
     assert "retry_delay" in read.structured_content["text"]
     assert "src/retries.py:" in asked.structured_content["answer"]
     assert asked.structured_content["citations"][0]["path"] == "src/retries.py"
-    records = await sync_to_async(records_of)(alice)
+    records = await in_db(records_of, alice)
     assert [(r.feature, r.endpoint) for r in records] == [
         ("search", "POST /mcp"),
         ("basic_chat", "POST /mcp"),
@@ -188,7 +189,7 @@ async def test_s1_an_agent_that_leaves_ends_the_answer(
 ) -> None:
     steps = openai_stream("Some", finish="", usage=None, done=False).steps
     openai.will(Script([*steps, HOLD]))
-    key = await sync_to_async(lambda: pro.key)()
+    key = await in_db(lambda: pro.key)
 
     message = {
         "jsonrpc": "2.0",
@@ -201,8 +202,8 @@ async def test_s1_an_agent_that_leaves_ends_the_answer(
         with pytest.raises(httpx2.ReadTimeout):
             await http.post(f"{asgi_server}/mcp", json=message, headers=headers)
 
-    await sync_to_async(openai.wait_until)(
-        lambda: openai.chats[0].closed_at is not None, seconds=2
+    await asyncio.to_thread(
+        openai.wait_until, lambda: openai.chats[0].closed_at is not None, seconds=2
     )
 
 

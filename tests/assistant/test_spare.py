@@ -77,12 +77,12 @@ def test_q6_many_at_once_get_no_more_than_is_allowed(
     used_up: Person, asgi_server: str
 ) -> None:
     """At the lean door, and with Redis away for half of them."""
+    headers = {"x-api-key": used_up.key}
 
     def one(number: int) -> httpx2.Response:
         if number == 6:
             windows.breaker.failed()
         body = {"model": PAID, "messages": [{"role": "user", "content": "How?"}]}
-        headers = {"x-api-key": used_up.key}
         url = f"{asgi_server}/v1/chat/completions"
         return httpx2.post(url, json=body, headers=headers, timeout=30)
 

@@ -32,6 +32,7 @@ from tests.fakes.providers import (
     html_page,
     openai_stream,
 )
+from tests.support import pool
 from tests.support.people import Person
 from tests.support.ports import wait_for
 
@@ -385,7 +386,7 @@ def test_s8_two_hundred_streams_share_a_pool_of_ten(
     asgi_server: str,
     pro: Person,
     openai: FakeProvider,
-    pool_of_ten: Any,
+    pool_of_ten: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Looking at credentials again takes a connection for a moment, 67 times a second.
@@ -396,7 +397,7 @@ def test_s8_two_hundred_streams_share_a_pool_of_ten(
 
     with many_streams(asgi_server, pro, n_streams, until=b"Some"):
         assert open_holds(pro) == n_streams
-        wait_for(lambda: _in_use(pool_of_ten) == 0, seconds=15, what="the pool")
+        wait_for(lambda: pool.in_use() == 0, seconds=15, what="the pool")
         headers = {"X-API-Key": pro.key}
         assert httpx2.get(f"{asgi_server}/api/v1/me", headers=headers).is_success
 
@@ -405,20 +406,14 @@ def test_s8_two_hundred_streams_share_a_pool_of_ten(
 
 
 @pytest.fixture
-def pool_of_ten(transactional_db: None) -> Iterator[Any]:
-    """The process's connections, as many as production has (DATABASE_POOL_MAX)."""
-    pool: Any = getattr(connection, "pool")  # noqa: B009 - PostgreSQL's alone
-    before = pool.min_size, pool.max_size
-    pool.resize(min(before[0], 10), 10)
-    yield pool
-    pool.resize(*before)
-
-
-def _in_use(pool: Any) -> int:
-    """Count connections taken out of the pool, this thread's own apart."""
-    connection.close()
-    stats = pool.get_stats()
-    return int(stats["pool_size"] - stats["pool_available"])
+def pool_of_ten(transactional_db: None) -> Iterator[None]:
+    """A pool of its own, as large as production's (DATABASE_POOL_SIZE)."""
+    options = connection.settings_dict["OPTIONS"]["pool"]
+    pool.start_anew()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(options, "max_size", 10)
+        yield
+        pool.start_anew()
 
 
 def _revoke(person: Person) -> None:

@@ -297,7 +297,7 @@ async def test_q6_without_redis_the_database_answers(alice, key, redis_server):
     await asettle(entered.admission, Settlement(tokens_in=3))
 
     assert entered.admission.by_database
-    assert (await UsageRecord.objects.aget()).tokens_in == 3
+    assert (await in_db(UsageRecord.objects.get)).tokens_in == 3
 
 
 async def test_q2_redis_that_dies_during_a_call_does_not_make_it_free(
@@ -308,7 +308,7 @@ async def test_q2_redis_that_dies_during_a_call_does_not_make_it_free(
     redis_server.kill()
     await asettle(entered.admission, Settlement(tokens_in=3))
 
-    assert (await UsageRecord.objects.aget()).tokens_in == 3
+    assert (await in_db(UsageRecord.objects.get)).tokens_in == 3
 
 
 async def test_s1_who_leaves_while_being_admitted_gives_the_call_back(alice, key):

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
 
 from accounts.models import AuditEvent
 from aiassist.lib import clock
+from aiassist.lib.db import in_db
 from aiassist.lib.errors import FeatureNotInTier, QuotaExceeded
 from billing.entry import aenter
 from billing.models import LimitOverride, Tier
@@ -98,7 +98,7 @@ def test_admission_and_gates_judge_by_it(alice):
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_cached_principal_has_it_with_the_next_call(alice):
-    secret = await sync_to_async(lambda: alice.key)()
+    secret = await in_db(lambda: alice.key)
     headers = [(b"x-api-key", secret.encode())]
 
     async def enter():
@@ -111,9 +111,9 @@ async def test_a_cached_principal_has_it_with_the_next_call(alice):
         )
 
     assert (await enter()).admission.limits.hour.limit == 50
-    await sync_to_async(give)(alice, requests_per_hour=60)
+    await in_db(give, alice, requests_per_hour=60)
     assert (await enter()).admission.limits.hour.limit == 60
-    await sync_to_async(give)(alice, features=["code_explanation"])
+    await in_db(give, alice, features=["code_explanation"])
     with pytest.raises(FeatureNotInTier):
         await enter()
 

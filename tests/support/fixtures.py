@@ -1,6 +1,6 @@
 """The fixtures that every test may ask for; loaded after `django.setup()`."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.test import TransactionTestCase
 
 from aiassist.lib import redis as lib_redis
 from aiassist.lib.shared_breaker import breakers
+from tests.support import pool
 from tests.support.leaks import Leaks
 from tests.support.people import Person
 from tests.support.queue import SentTasks
@@ -32,6 +33,13 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", put_back_what_was_sown)
         yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None]:
+    """S8, after every test: whatever thread asked the database holds nothing now."""
+    yield
+    pool.all_given_back()
 
 
 @pytest.fixture
