@@ -286,6 +286,7 @@ class FakeProvider:
         self.n_connections = self.n_connections_open = 0
         self.default: Script = openai_stream("Hello")
         self.decide: Callable[[Seen], Script] | None = None  # before all that it will
+        self._taken: list[tuple[asyncio.Task[None], asyncio.StreamWriter]] = []
         self._scripts: deque[Script] = deque()
         self._by_path: dict[str, Script] = {}
         self._loop = asyncio.new_event_loop()
@@ -313,7 +314,7 @@ class FakeProvider:
     def start(self) -> "FakeProvider":
         self._thread.start()
         started = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._connection, "127.0.0.1", 0), self._loop
+            asyncio.start_server(self._take, "127.0.0.1", 0), self._loop
         )
         self._server = started.result(10)
         self._port = self._server.sockets[0].getsockname()[1]
@@ -326,6 +327,9 @@ class FakeProvider:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for _, writer in self._taken:  # some hold words that nobody read
+                writer.transport.abort()
+            await asyncio.sleep(0)
 
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -340,6 +344,11 @@ class FakeProvider:
     def open_chats(self) -> list[Seen]:
         """Prompts that are still being answered."""
         return [seen for seen in self.chats if not seen.is_served]
+
+    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Noted here, as a task that is cancelled before its first step closes nothing.
+        task = asyncio.ensure_future(self._connection(reader, writer))
+        self._taken.append((task, writer))
 
     async def _connection(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
