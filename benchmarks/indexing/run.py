@@ -53,8 +53,7 @@ def _whole_job(user: User) -> None:
     print(
         f"first index: {len(files)} files, {n_bytes / 1e6:.1f} MB, {job.chunks} chunks "
         f"in {seconds:.1f} s: {job.chunks / seconds:.1f} chunks/s, "
-        f"{len(files) / seconds:.1f} files/s; by words after {watch.words:.2f} s; "
-        f"embedding {watch.embedding / seconds:.0%} of the time"
+        f"{len(files) / seconds:.1f} files/s; by words after {watch.words:.2f} s"
     )
     began = time.perf_counter()
     again, _ = committed(user, "again", files)

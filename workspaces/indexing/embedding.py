@@ -47,7 +47,18 @@ _QUERY_CACHE_SIZE = 1024
 
 def embed_passages(texts: Sequence[str]) -> Vectors:
     """Return one vector per text, in order; what exceeds MAX_TOKENS is not read."""
-    return _embed(texts, settings.EMBEDDING_THREADS or n_cores())
+    return _embed(texts, n_threads())
+
+
+def embed_passage(text: str) -> Vector:
+    """Return one passage's vector, computed on the calling thread."""
+    (ids,) = _tokenize([text])
+    return _run(ids)
+
+
+def n_threads() -> int:
+    """Return how many passages may be read at once."""
+    return settings.EMBEDDING_THREADS or n_cores()
 
 
 def embed_query(text: str) -> Vector:
@@ -69,26 +80,28 @@ def embed_queries(texts: Sequence[str]) -> list[Vector]:
     return [vector for key in keys if (vector := found[key]) is not None]
 
 
-def _embed(texts: Sequence[str], n_threads: int) -> Vectors:
+def _embed(texts: Sequence[str], at_once: int) -> Vectors:
     """Embed one text after another, so many at once."""
-    vectors = np.empty((len(texts), EMBEDDING_DIM), np.float32)
     rows = _tokenize(texts)
-    session = _session()
-
-    def run(i: int) -> None:
-        ids = np.array([rows[i]], np.int32)
-        vectors[i] = session.run(["vectors"], {"ids": ids})[0][0]
-
+    vectors = np.empty((len(rows), EMBEDDING_DIM), np.float32)
     # Longest first, so that no thread is left with a long one at the end.
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i]))
-    if n_threads == 1 or len(rows) < 2:
+    if at_once == 1 or len(rows) < 2:
         for i in order:
-            run(i)
+            vectors[i] = _run(rows[i])
     else:
-        with ThreadPoolExecutor(n_threads, "embedding") as threads:
-            for _ in threads.map(run, order):
-                pass
+        with ThreadPoolExecutor(at_once, "embedding") as threads:
+            found = threads.map(_run, [rows[i] for i in order])
+            for i, vector in zip(order, found, strict=True):
+                vectors[i] = vector
     return vectors
+
+
+def _run(ids: list[int]) -> Vector:
+    """Let the model read one text."""
+    feed = {"ids": np.array([ids], np.int32)}
+    vector: Vector = _session().run(["vectors"], feed)[0][0]
+    return vector
 
 
 def _tokenize(texts: Sequence[str]) -> list[list[int]]:

@@ -11,6 +11,7 @@ seconds: the words of every passage first, then the vectors (`workspaces.serving
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -36,7 +37,7 @@ from workspaces.indexing.records import (
     points_by_file,
 )
 from workspaces.indexing.renames import Renames
-from workspaces.indexing.reuse import vectors_for
+from workspaces.indexing.reuse import Asked, Embedder
 from workspaces.jobs import end_job
 from workspaces.leases import Lease, LeaseLost, locked_by
 from workspaces.models import IndexedFile, IndexJob, JobPhase, JobState, Workspace
@@ -50,6 +51,7 @@ SLICE_SECONDS = 2.0  # then another user's job gets its turn
 _MOST_MENDINGS = 3
 _ROWS = 400
 
+T = TypeVar("T")
 Step = Callable[[str], None]  # told the name of each step; a test may stop there
 
 
@@ -203,8 +205,32 @@ class IndexRun:
         if not todo and phase == JobPhase.KEYWORDS:
             return
         self._enter(phase)
-        for batch in self._batches(todo, phase):
-            self._write(batch, phase)
+        batches = self._batches(todo, phase)
+        if phase == JobPhase.KEYWORDS:
+            for batch in batches:
+                self._upsert(batch, [None] * len(batch.chunks), "words")
+                self._end_batch(batch, phase, "words saved")
+        else:
+            self._embed(batches)
+
+    def _embed(self, batches: Iterator[_Batch]) -> None:
+        """Read the next batch and write the last one while the model is at work."""
+        with Embedder(self.workspace, self._look_up) as embedder:
+            under_way = self._ask(batches, embedder)
+            # After a worker died here the culprit is to be the file after the cursor.
+            ahead = under_way if self.job.attempts > 1 else _one_ahead(under_way)
+            for batch, asked in ahead:
+                self._upsert(batch, embedder.vectors(asked), "upsert")
+                n_computed = len(asked.coming)
+                self._end_batch(batch, JobPhase.EMBEDDING, "progress saved", n_computed)
+
+    def _ask(
+        self, batches: Iterator[_Batch], embedder: Embedder
+    ) -> Iterator[tuple[_Batch, Asked]]:
+        for batch in batches:
+            self.step("before embed")
+            texts = [chunk.embedded_text for chunk, _, _ in batch.chunks]
+            yield batch, embedder.ask(texts, batch.aliases)
 
     @transaction.atomic
     def _enter(self, phase: JobPhase) -> None:
@@ -265,20 +291,12 @@ class IndexRun:
             for chunk, point_id in zip(file.chunks, ids, strict=True)
         ]
 
-    def _write(self, batch: _Batch, phase: JobPhase) -> None:
-        """Write a batch, then say in the database how far we came."""
-        n_computed = 0
-        if phase == JobPhase.KEYWORDS:
-            self._upsert(batch, [None] * len(batch.chunks), "words")
-        else:
-            self.step("before embed")
-            texts = [chunk.embedded_text for chunk, _, _ in batch.chunks]
-            vectors, n_computed = vectors_for(
-                self.workspace, texts, self._look_up, batch.aliases
-            )
-            self._upsert(batch, vectors, "upsert")
+    def _end_batch(
+        self, batch: _Batch, phase: JobPhase, step: str, n_computed: int = 0
+    ) -> None:
+        """Say in the database how far we came; then it may be another's turn."""
         self._record(batch, phase, n_computed)
-        self.step("progress saved" if phase == JobPhase.EMBEDDING else "words saved")
+        self.step(step)
         if time.monotonic() > self._turn_ends and self._others_wait():
             raise TurnOver
 
@@ -351,7 +369,7 @@ class IndexRun:
         self._save_progress()
 
     def _look_up(self) -> None:
-        """Between two calls of the model: still ours, still wanted?"""
+        """While the model is at work: still ours, still wanted?"""
         self.guard()
         if _stop_wanted(self.job):
             raise StopRequested
@@ -438,6 +456,16 @@ class IndexRun:
             rows.filter(
                 since__lt=self.generation, path__in=gone[start : start + _ROWS]
             ).delete()
+
+
+def _one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield each once the one after it has been fetched."""
+    held: list[T] = []
+    for item in items:
+        held.append(item)
+        if len(held) > 1:
+            yield held.pop(0)
+    yield from held
 
 
 def _stop_wanted(job: IndexJob) -> bool:
