@@ -16,6 +16,8 @@ connection: Any = our_connection  # of PostgreSQL, which alone has a pool
 def in_use() -> int:
     """Count the connections that other threads have taken out of the pool."""
     connection.close()
+    if connection.pool.closed:  # as long as nobody has asked for anything
+        return 0
     stats = connection.pool.get_stats()
     return int(stats["pool_size"] - stats["pool_available"])
 
