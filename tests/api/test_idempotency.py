@@ -172,6 +172,7 @@ def test_q13_in_parallel_one_is_carried_out(asgi_server: str, alice: Person) -> 
     def one(_: int) -> httpx2.Response:
         return send(asgi_server, alice, "/api/v1/workspaces", name="code")
 
+    assert alice.key  # made here, not by one of the threads
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(one, range(24)))
 
