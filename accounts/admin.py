@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from allauth.account.models import EmailAddress
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
@@ -15,7 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
 from unfold.decorators import action as unfold_action
@@ -33,7 +32,14 @@ from accounts.identity import admin as identity_admin  # noqa: F401 - the same
 from accounts.models import User
 from accounts.people import confirm_address
 from accounts.sessions import end_browser_sessions
-from accounts.staff import QuickPaginator, StaffModelAdmin, labelled, staff_of
+from accounts.staff import (
+    QuickPaginator,
+    StaffModelAdmin,
+    labelled,
+    person_at,
+    person_or_404,
+    staff_of,
+)
 
 if TYPE_CHECKING:  # generic in the stubs alone
     _CreationForm = AdminUserCreationForm[User]
@@ -57,11 +63,6 @@ class PersonCreationForm(_CreationForm):
     class Meta:
         model = User
         fields = ("email", "full_name")
-
-
-def _person(object_id: str) -> User:
-    """Of an id as it stands in the admin's addresses."""
-    return get_object_or_404(User, pk=unquote(object_id))
 
 
 class PersonForm(_PersonForm):
@@ -178,7 +179,7 @@ class UserAdmin(_UserAdmin):
         self, request: HttpRequest, object_id: str | None = None
     ) -> bool:
         """Whether it may be done to this person."""
-        user = User.objects.filter(pk=unquote(object_id or "")).first()
+        user = person_at(object_id or "")
         return self.has_change_permission(request, user) and user != request.user
 
     @unfold_action(
@@ -231,7 +232,7 @@ class UserAdmin(_UserAdmin):
         what: str,
     ) -> HttpResponse:
         """Ask; a POST does to this person what the list's action of the name does."""
-        user = _person(object_id)
+        user = person_or_404(object_id)
         description: str = act.short_description  # type: ignore[attr-defined]
         title = description.partition(":")[0]
         if request.method == "POST":
@@ -260,7 +261,7 @@ class UserAdmin(_UserAdmin):
     )
     def impersonate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask; a POST begins, and leads to the person's overview."""
-        user = _person(object_id)
+        user = person_or_404(object_id)
         if request.method == "POST":
             impersonation.begin(request, actor=staff_of(request), user=user)
             return redirect("dashboard")
@@ -282,7 +283,7 @@ class UserAdmin(_UserAdmin):
     def change_tier(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the form of a new subscription, the person filled in."""
         form = reverse("admin:billing_subscription_add")
-        return redirect(f"{form}?{urlencode({'user': unquote(object_id)})}")
+        return redirect(f"{form}?{urlencode({'user': person_or_404(object_id).pk})}")
 
     def has_insights_permission(
         self, request: HttpRequest, object_id: object = None
@@ -307,7 +308,7 @@ class UserAdmin(_UserAdmin):
     def give_limits(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Lead to the form of an override, the person filled in."""
         form = reverse("admin:billing_limitoverride_add")
-        return redirect(f"{form}?{urlencode({'user': unquote(object_id)})}")
+        return redirect(f"{form}?{urlencode({'user': person_or_404(object_id).pk})}")
 
     @admin.action(
         description="Send the confirmation mail again", permissions=["change"]
@@ -367,12 +368,10 @@ class UserAdmin(_UserAdmin):
         if not self.has_password_permission(request):
             raise PermissionDenied
         with transaction.atomic():
-            before = (
-                User.objects.filter(pk=id).values_list("password", flat=True).first()
-            )
+            before = person_or_404(id).password
             answer = super().user_change_password(request, id, form_url)
-            user = User.objects.filter(pk=id).first()
-            if user is not None and user.password != before:
+            user = person_or_404(id)
+            if user.password != before:
                 user.end_tokens()
                 audit.record(
                     "password.changed",

@@ -1,13 +1,15 @@
 """What staff do to people and sign-ins in the admin, and what is noted of it."""
 
 import pytest
+from django.contrib.admin.utils import quote
 from django.urls import reverse
 
-from accounts import staff, tokens
-from accounts.models import AuditEvent, TokenFamily
-from tests.factories import PASSWORD
+from accounts import keys, staff, tokens
+from accounts.models import ApiKey, AuditEvent, TokenFamily
+from tests.factories import PASSWORD, UserFactory
 
 PHRASE = "a brand new phrase 7"
+ACTS = ("change", "insights", "impersonate", "sign-out", "password")
 
 
 def password_page(person):
@@ -41,18 +43,35 @@ def test_m4_even_an_unknown_address_stays_shut_meanwhile(alice, stella):
     assert stella.web.get("/no-such-page").status_code == 403
 
 
-def test_u12_a_password_that_staff_set_ends_what_was_open(alice, stella, post):
+@pytest.mark.parametrize("written", [str, quote])
+def test_u12_a_password_that_staff_set_ends_what_was_open(alice, stella, post, written):
+    """Django writes an id's underscores as codes in its links."""
     pair = tokens.sign_in(alice.user)
     assert alice.web.get(reverse("dashboard")).status_code == 200
 
     body = {"usable_password": "true", "password1": PHRASE, "password2": PHRASE}
-    assert stella.web.post(password_page(alice), body).status_code == 302
+    page = f"/admin/accounts/user/{written(alice.user.pk)}/password/"
+    assert stella.web.post(page, body).status_code == 302
 
     assert alice.web.get(reverse("dashboard")).status_code == 302
     assert post("auth/token/refresh", {"refresh": pair.refresh}).status_code == 401
     new = {"email": alice.user.email, "password": PHRASE}
     assert post("auth/token", new).status_code == 200
     assert noted("password.changed") == [(stella.user.pk, alice.user.pk)]
+
+
+@pytest.mark.parametrize("written", [str, quote])
+def test_an_id_that_looks_like_djangos_codes_leads_to_its_page(stella, written):
+    person = UserFactory.create(pk="user_5BAnd3F", email="coded@example.test")
+    key, _ = keys.create_key(person, "laptop")
+    ApiKey.objects.filter(pk=key.pk).update(id="key_5D")
+
+    for page in (
+        *(f"user/{written(person.pk)}/{act}" for act in ACTS),
+        f"apikey/{written('key_5D')}/change",
+    ):
+        answer = stella.web.get(f"/admin/accounts/{page}/")
+        assert answer.status_code == 200 and "coded@example.test" in answer.text, page
 
 
 def test_a_password_that_staff_mistype_changes_and_notes_nothing(alice, stella, post):
