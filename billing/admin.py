@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Sum
 from django.db.models.query import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.template.defaultfilters import filesizeformat
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import audit
 from accounts.admin_site import STAFF_PAGES, StaffPage
-from accounts.models import User
 from accounts.staff import (
     QuickPaginator,
     ReadOnlyAdmin,
@@ -26,6 +24,7 @@ from accounts.staff import (
     StaffModelAdmin,
     among,
     labelled,
+    person_or_404,
     staff_of,
 )
 from aiassist.lib import clock
@@ -36,6 +35,7 @@ from billing.models import (
     PROVIDERS,
     LimitOverride,
     Quota,
+    Refusal,
     Reservation,
     Subscription,
     Tier,
@@ -43,8 +43,9 @@ from billing.models import (
     UsageRecord,
 )
 from billing.override_admin import LimitOverrideAdmin
+from billing.refusals import REASONS
 from billing.selectors import holders_of, tier_of
-from billing.simulator import DAYS, SHOWN, changes, excesses, simulate
+from billing.simulator import DAYS, SHOWN, by_reason, changes, excesses, simulate
 from billing.subscriptions import change_tier, end_subscription
 from billing.usage import report
 
@@ -167,6 +168,7 @@ class TierAdmin(_ModelAdmin):
             "holders": holders[:SHOWN],
             "found": found,
             "today": today,
+            "reasons": by_reason(today, found),
             "excesses": list(excesses(before, draft)),
             "fields": [
                 (name, value)
@@ -315,6 +317,21 @@ class UsageRecordAdmin(SearchByPerson, ReadOnlyAdmin):
         return dollars(row.cost_usd_micros)
 
 
+@admin.register(Refusal)
+class RefusalAdmin(SearchByPerson, ReadOnlyAdmin):
+    """What was not let in, and so is in no record."""
+
+    list_display = (
+        *("minute", "user", "reason", "n_calls"),
+        *("feature", "provider", "tier_code"),
+    )
+    list_filter = (among("reason", REASONS), among("feature", METERED), "minute")
+    list_select_related = ("user",)
+    search_fields = whole_ids = ("user_id",)
+    show_full_result_count = False
+    paginator = QuickPaginator
+
+
 @admin.register(UsageDay)
 class UsageDayAdmin(SearchByPerson, ReadOnlyAdmin):
     list_display = (
@@ -387,7 +404,7 @@ def user_insights(request: HttpRequest, user_id: str) -> HttpResponse:
     """Show one person's last 30 days: totals, habits, and the tier that fits."""
     if not request.user.has_perm("billing.view_usagerecord"):
         raise PermissionDenied
-    person = get_object_or_404(User, pk=unquote(user_id))
+    person = person_or_404(user_id)
     context = {
         **admin.site.each_context(request),
         "title": f"How {person.email} works",

@@ -43,6 +43,7 @@ from billing import windows
 from billing.limits import LimitsSnapshot, refusal_of, snapshot
 from billing.models import Quota, Reservation, Tier
 from billing.models.ledger import new_reservation_id
+from billing.refusals import note
 from billing.selectors import tier_of
 from billing.windows import Grant, Taken, Verdict, Want
 
@@ -67,6 +68,7 @@ class Call:
     request_id: str
     now: datetime | None  # None: by the server's clock
     enforced: bool
+    is_final: bool = True  # False: who is refused here is judged once more elsewhere
 
     @property
     def hour_limit(self) -> int:
@@ -208,7 +210,9 @@ def conclude(call: Call, taken: Taken | None) -> Admission:
                 _by_database(call) if taken is None else _with_new_grant(call, taken)
             )
     except QuotaExceeded as refusal:
-        count_admission(refusal.code, call.feature)
+        if call.is_final:
+            count_admission(refusal.code, call.feature)
+            note(call.user_id, call.tier, call.feature, refusal, now=call.now)
         raise
     count_admission("admitted", call.feature)
     return admission

@@ -39,6 +39,7 @@ from billing.gates import require_feature
 from billing.ledger import release
 from billing.models import FEATURES, Tier
 from billing.models.ledger import new_reservation_id
+from billing.refusals import noted
 from billing.selectors import tier_of
 from billing.windows import Arg, Verdict
 
@@ -247,7 +248,8 @@ def _refuse(asked: _Asked, principal: Principal, tier: Tier) -> None:
     """Raise ScopeMissing or FeatureNotInTier, if there is a reason to."""
     principal.require_scope(asked.scope)
     if asked.feature in FEATURES:
-        require_feature(tier, asked.feature)
+        with noted(principal.user_id, tier, asked.feature):
+            require_feature(tier, asked.feature)
 
 
 def _call_of(asked: _Asked, principal: Principal, tier: Tier) -> Call:
@@ -261,6 +263,8 @@ def _call_of(asked: _Asked, principal: Principal, tier: Tier) -> Call:
         request_id=asked.request_id,
         now=None,
         enforced=settings.RATE_LIMIT_ENABLED,
+        # The lean door hands these on, where a local model may answer instead.
+        is_final=not settings.LOCAL_FALLBACK_PER_HOUR,
     )
 
 

@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -106,6 +106,7 @@ class Outbox:
     def __init__(self) -> None:
         self._waiting: deque[Entry] = deque()
         self._owed: deque[tuple[str, str, bool]] = deque()
+        self._others: list[Callable[[], bool]] = []
         self.take_locks()
 
     def take_locks(self) -> None:
@@ -127,14 +128,22 @@ class Outbox:
             with self._front:
                 self._waiting.popleft()
         self._waiting.append((call, entry_id))
-        self._start()
+        self.start()
         if len(self._waiting) >= BATCH:
             self._wake.set()
 
     def owe(self, user_id: str, hold_id: str, *, gives_back: bool = False) -> None:
         """Remember a hold that Redis could not be told the end of."""
         self._owed.append((user_id, hold_id, gives_back))
-        self._start()
+        self.start()
+
+    def writes_too(self, write: Callable[[], bool]) -> None:
+        """Have the thread call this, too; it tells whether it asked the database."""
+        self._others.append(write)
+
+    def write_others(self) -> bool:
+        """Have the others write; return whether one of them asked the database."""
+        return any([write() for write in self._others])
 
     def write(self) -> int:
         """Write what waits; return how many. Raises DatabaseError, keeping all."""
@@ -176,7 +185,8 @@ class Outbox:
                 self._owed.append(owed)
                 return
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Have the thread run, unless calls are written as they settle."""
         if self._is_running() or not settings.USAGE_WRITE_SECONDS:
             return
         with self._starting:
@@ -206,8 +216,9 @@ class Outbox:
             )
 
     def _write_in_peace(self) -> None:
-        if self._waiting:
+        if waits := bool(self._waiting):
             self.write_soon()
+        if self.write_others() or waits:
             release_connections()
         self._pay()
 
@@ -221,6 +232,7 @@ def write_everything() -> None:
     if settings.USAGE_WRITE_SECONDS:
         outbox.write()
         drain()
+    outbox.write_others()
 
 
 def drain(*, older_than_seconds: float = 0.0) -> int:

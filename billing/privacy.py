@@ -100,6 +100,17 @@ classify(
     retention="Kept as sums; without a name once the account is deleted.",
     erase="anonymise",
 )
+classify(
+    "billing.Refusal",
+    owner="user",
+    export=(
+        *("user", "minute", "tier_code", "feature", "provider"),
+        *("reason", "n_calls", "first_at", "last_at"),
+    ),
+    withheld={"id": "internal"},
+    retention="60 days, or until the account is deleted.",
+    erase="delete",
+)
 for _label, _columns in (
     (
         "billing.Tier",

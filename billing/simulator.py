@@ -1,8 +1,10 @@
 """Replay the last 30 days under a draft tier: who would have been blocked, how often.
 
-The judge is `billing.limits.refusal_of` and the gates, the very ones that judge real
-calls; only the clock and the counts are those of the ledger. A call that would have
-been refused uses nothing up, exactly as a real refusal does not.
+What is replayed are the calls of the ledger, which were let in, and those of
+`billing.refusals`, which were not. The judge is `billing.limits.refusal_of` and the
+gates, the very ones that judge real calls; only the clock and the counts are those of
+the past. A call that would have been refused uses nothing up, exactly as a real refusal
+does not.
 """
 
 from collections import Counter
@@ -10,8 +12,13 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from heapq import heappop, heappush
+from heapq import heappop, heappush, merge
+from itertools import groupby, starmap
+from operator import attrgetter
 from typing import Any, NamedTuple
+
+from django.db.models import Sum
+from django.db.models.query import QuerySet
 
 from accounts.models import User
 from aiassist.lib import clock
@@ -19,8 +26,17 @@ from aiassist.lib.errors import LimitRefused
 from aiassist.lib.registry import tier_holdings
 from billing.gates import require_feature, require_provider
 from billing.limits import refusal_of, snapshot
-from billing.models import FEATURES, PROVIDERS, LimitOverride, Tier, UsageRecord
+from billing.models import (
+    FEATURES,
+    PROVIDERS,
+    LimitOverride,
+    Refusal,
+    Tier,
+    UsageRecord,
+)
 from billing.models.override import with_limits
+from billing.outbox import write_everything
+from billing.refusals import reason_of
 from billing.selectors import holders_of
 
 DAYS = 30
@@ -28,6 +44,8 @@ DAYS = 30
 MAX_CALLS = 1_000_000
 SHOWN = 20
 _CHUNK = 5_000  # rows that are held at one time
+# The refusals of a minute are replayed at so many moments of it, at most.
+_MOMENTS = 12
 # What runs in here is no provider that a tier could lack.
 _GATED_PROVIDERS = frozenset(PROVIDERS) - {"extractive"}
 
@@ -44,6 +62,7 @@ class Call(NamedTuple):
     tokens_in: int = 0
     own_key: bool = False
     fallback: str = ""  # see UsageRecord.Fallback
+    refused: int = 0  # so many calls at this moment were not let in
 
 
 @dataclass(slots=True)
@@ -54,6 +73,7 @@ class Affected:
     email: str = ""
     blocked: int = 0
     calls: int = 0
+    really: int = 0  # were refused at the time
     saved_usd_micros: int = 0  # what the refused calls cost
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -71,14 +91,17 @@ class Simulation:
     users: int = 0
     cost_usd_micros: int = 0  # of what would still have run
     saved_usd_micros: int = 0  # of what would not
+    let_in: Counter[str] = field(default_factory=Counter)  # was refused; by feature
+    let_in_usd_micros: int = 0  # their cost, if they cost as others of the feature
     larger: int = 0  # prompts over the draft's context: cut to it, or refused
     reasons: Counter[str] = field(default_factory=Counter)
+    really: Counter[str] = field(default_factory=Counter)  # refused at the time
     affected: list[Affected] = field(default_factory=list)  # most blocked first
     since: datetime | None = None  # None: all 30 days
 
-    def told(self) -> list[tuple[str, int]]:
-        """Return the reasons, the most frequent first."""
-        return self.reasons.most_common()
+    @property
+    def n_let_in(self) -> int:
+        return self.let_in.total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +115,64 @@ class Excess:
 
 def simulate(*drafts: Tier, now: datetime | None = None) -> list[Simulation]:
     """Replay the calls made under the tier of this code, once for all drafts of it."""
+    write_everything()
     moment = now or clock.now()
+    start, code = moment - timedelta(days=DAYS), drafts[0].code
     records = UsageRecord.objects.filter(
-        tier_code=drafts[0].code, user__isnull=False
-    ).admitted_in(moment - timedelta(days=DAYS), moment)
+        tier_code=code, user__isnull=False
+    ).admitted_in(start, moment)
+    refusals = Refusal.objects.filter(
+        tier_code=code, last_at__lt=moment, minute__gte=start
+    )
     newest = records.order_by("-admitted_at").values_list("admitted_at", flat=True)
     since = newest[MAX_CALLS : MAX_CALLS + 1].first()
     if since is not None:
         records = records.filter(admitted_at__gt=since)
+        refusals = refusals.filter(minute__gt=since)
     rows = records.order_by("admitted_at").values_list(
         *("user_id", "admitted_at", "feature", "provider", "latency_ms"),
         *("cost_usd_micros", "tokens_in", "own_key", "fallback"),
     )
     overrides = _overrides(moment)
     replays = [_Replay(draft, overrides) for draft in drafts]
-    for call in map(Call._make, rows.iterator(chunk_size=_CHUNK)):
+    let_in = starmap(Call, rows.iterator(chunk_size=_CHUNK))
+    for call in merge(let_in, _attempts(refusals), key=attrgetter("at")):
         for each in replays:
             each.meet(call)
     found = [each.end() for each in replays]
+    really = refusals.order_by().values_list("reason").annotate(Sum("n_calls"))
     for simulation in found:
+        simulation.really = Counter(dict(really))
         simulation.since = since
         _name(simulation.affected[:SHOWN])
     return found
+
+
+def by_reason(today: Simulation, draft: Simulation) -> list[tuple[str, int, int, int]]:
+    """Return (reason, refused at the time, under today's limits, under the draft)."""
+    rows = [
+        (reason, today.really[reason], today.reasons[reason], draft.reasons[reason])
+        for reason in {*today.really, *today.reasons, *draft.reasons}
+    ]
+    return sorted(rows, key=lambda row: (-row[-1], -row[1], row[0]))
+
+
+def _attempts(refusals: "QuerySet[Refusal]") -> Iterator[Call]:
+    """Yield what was not let in, in the order of time."""
+    rows = refusals.order_by("minute").iterator(chunk_size=_CHUNK)
+    for _, of_minute in groupby(rows, key=attrgetter("minute")):
+        calls = (call for row in of_minute for call in _spread(row))
+        yield from sorted(calls, key=attrgetter("at"))
+
+
+def _spread(row: Refusal) -> Iterator[Call]:
+    """Spread a minute's refusals evenly from the first to the last."""
+    n = min(row.n_calls, _MOMENTS)
+    step = (row.last_at - row.first_at) / max(1, n - 1)
+    for i in range(n):
+        share = row.n_calls * (i + 1) // n - row.n_calls * i // n
+        at = row.first_at + step * i
+        yield Call(row.user_id, at, row.feature, row.provider, refused=share)
 
 
 def replay(
@@ -183,42 +242,73 @@ class _Replay:
         self.others = _Judge(draft)
         self.people: dict[str, _Person] = {}
         self.windows = _Windows()
+        self.costs: dict[str, list[int]] = {}  # of a feature: its calls and their cost
 
     def meet(self, call: Call) -> None:
         """Judge the next call, and count it."""
+        found = self.found
+        if call.fallback == UsageRecord.Fallback.QUOTA:
+            # A local model answered in place of a refusal, which is met by itself.
+            found.cost_usd_micros += call.cost_usd_micros
+            return
         person = self.people.get(call.user_id)
         if person is None:
             judge = self.judges.get(call.user_id, self.others)
             person = self.people[call.user_id] = _Person(judge)
-        found = self.found
+        self.windows.move_to(call.at)
+        if call.refused:
+            self._meet_again(person, call)
+            return
         found.calls += 1
         person.calls += 1
         if call.tokens_in > person.judge.tier.context_tokens:
             found.larger += 1
-        self.windows.move_to(call.at)
+        of_feature = self.costs.setdefault(call.feature, [0, 0])
+        of_feature[0] += 1
+        of_feature[1] += call.cost_usd_micros
+        person.latency_ms = call.latency_ms
         reason = person.meet(call, self.windows)
-        if not reason:
+        if reason:
+            self._block(person, call, reason, 1)
+        else:
             found.cost_usd_micros += call.cost_usd_micros
-            return
-        found.blocked += 1
-        found.reasons[reason] += 1
-        found.saved_usd_micros += call.cost_usd_micros
-        one = person.affected
+
+    def _meet_again(self, person: "_Person", call: Call) -> None:
+        """Judge calls of one moment that were refused; they would take as long."""
+        self.found.calls += call.refused
+        person.calls += call.refused
+        person.really += call.refused
+        call = call._replace(latency_ms=person.latency_ms)
+        for n in range(call.refused):
+            if reason := person.meet(call, self.windows):
+                # Whoever comes at the same moment meets the same.
+                self._block(person, call, reason, call.refused - n)
+                return
+            self.found.let_in[call.feature] += 1
+
+    def _block(self, person: "_Person", call: Call, reason: str, n: int) -> None:
+        found, one = self.found, person.affected
         if one is None:
             one = person.affected = Affected(call.user_id)
-        one.blocked += 1
-        one.reasons[reason] += 1
-        one.saved_usd_micros += call.cost_usd_micros
+        for each in (found, one):
+            each.blocked += n
+            each.reasons[reason] += n
+            each.saved_usd_micros += call.cost_usd_micros
 
     def end(self) -> Simulation:
         """Return the whole."""
-        self.found.users = len(self.people)
+        found = self.found
+        found.users = len(self.people)
         for person in self.people.values():
             if person.affected is not None:
                 person.affected.calls = person.calls
-                self.found.affected.append(person.affected)
-        self.found.affected.sort(key=lambda one: -one.blocked)
-        return self.found
+                person.affected.really = person.really
+                found.affected.append(person.affected)
+        found.affected.sort(key=lambda one: -one.blocked)
+        for feature, n in found.let_in.items():
+            n_calls, cost = self.costs.get(feature, (1, 0))
+            found.let_in_usd_micros += n * cost // n_calls
+        return found
 
 
 class _Judge:
@@ -249,9 +339,7 @@ class _Judge:
                 enforced=True,
             )
             refused = refusal_of(limits)
-            self.windows[key] = (
-                f"{refused.code} ({refused.details['policy']})" if refused else ""
-            )
+            self.windows[key] = reason_of(refused) if refused else ""
         return self.windows[key]
 
     def _gate(self, feature: str, provider: str, own_key: bool) -> str:
@@ -263,7 +351,7 @@ class _Judge:
             if provider in _GATED_PROVIDERS and not brought:
                 require_provider(self.tier, provider)
         except LimitRefused as refusal:
-            return refusal.code
+            return reason_of(refusal)
         return ""
 
 
@@ -285,14 +373,15 @@ class _Person:
     """One user's counts while their calls are replayed."""
 
     __slots__ = (
-        *("judge", "calls", "affected", "hour", "hour_used", "day", "day_used"),
-        "running",
+        *("judge", "calls", "really", "affected", "latency_ms"),
+        *("hour", "hour_used", "day", "day_used", "running"),
     )
 
     def __init__(self, judge: _Judge) -> None:
         self.judge = judge
         self.affected: Affected | None = None
-        self.calls = self.hour = self.hour_used = self.day = self.day_used = 0
+        self.calls = self.really = self.latency_ms = 0
+        self.hour = self.hour_used = self.day = self.day_used = 0
         self.running: list[datetime] = []  # when each running call ends
 
     def meet(self, call: Call, windows: _Windows) -> str:
@@ -304,8 +393,7 @@ class _Person:
             return lacking
         full = self.judge.window(at, self.hour_used, self.day_used, len(self.running))
         if full:
-            # Then, too, a local model answered in the place of a refusal.
-            return "" if call.fallback == UsageRecord.Fallback.QUOTA else full
+            return full
         self.hour_used += 1
         self.day_used += 1
         heappush(self.running, at + timedelta(milliseconds=call.latency_ms))

@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from billing import refusals
 from billing.ledger import sweep_reservations
 from billing.rollups import roll_up
 
@@ -14,3 +15,8 @@ def sweep_reservations_task() -> None:
 @shared_task(name="billing.roll_up")
 def roll_up_task() -> None:
     roll_up()
+
+
+@shared_task(name="billing.prune_refusals")
+def prune_refusals_task() -> None:
+    refusals.prune()

@@ -51,6 +51,7 @@ CELERY_BEAT_SCHEDULE = {
     "reconcile vectors": {"task": "workspaces.reconcile", "schedule": 900.0},
     "sweep reservations": {"task": "billing.sweep_reservations", "schedule": 30.0},
     "roll up usage": {"task": "billing.roll_up", "schedule": 60.0},
+    "prune refusals": {"task": "billing.prune_refusals", "schedule": 3600.0},
     "erase deleted users": {"task": "accounts.sweep_erasures", "schedule": 20.0},
     "tidy accounts": {"task": "accounts.tidy", "schedule": 3600.0},
     "sweep webhooks": {"task": "accounts.sweep_webhooks", "schedule": 10.0},

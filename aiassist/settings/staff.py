@@ -75,6 +75,7 @@ UNFOLD = {
                     _item("Subscriptions", "card_membership", "billing.subscription"),
                     _item("Limit overrides", "tune", "billing.limitoverride"),
                     _item("Usage records", "receipt_long", "billing.usagerecord"),
+                    _item("Refusals", "block", "billing.refusal"),
                     _item("Usage by day", "calendar_month", "billing.usageday"),
                     _item("Quotas now", "speed", "billing.quota"),
                 ],

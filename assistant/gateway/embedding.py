@@ -33,6 +33,7 @@ from assistant.providers import EMBEDDERS
 from assistant.providers.embedding import Embedded, EmbedRequest, Input
 from billing.admission import Admission
 from billing.ledger import Settlement, asettle
+from billing.refusals import noted
 from billing.selectors import tier_of
 
 FEATURE = "embeddings"
@@ -81,7 +82,8 @@ def _judge(principal: Principal, ask: EmbedAsk, live: Live) -> tuple[Offer, int]
     everything = embedders_of(principal.user, tier, live)
     usable = allowed(everything, tier)
     if not any(o.is_called(ask.model) or ask.model == AUTO for o in usable):
-        raise why_not(ask.model, everything, usable, tier)
+        with noted(principal.user_id, tier, FEATURE):
+            raise why_not(ask.model, everything, usable, tier)
     texts = [given for given in ask.inputs if isinstance(given, str)]
     n_ids = sum(len(given) for given in ask.inputs if not isinstance(given, str))
     n_tokens = sum(count_many(texts)) + n_ids

@@ -29,6 +29,7 @@ from assistant.providers import PROVIDERS
 from assistant.providers.base import ChatRequest, JsonObject, Native
 from billing.gates import require_feature
 from billing.models import Tier
+from billing.refusals import noted
 from billing.selectors import tier_of
 from workspaces.access import get_workspace
 from workspaces.citations import as_they_stand
@@ -187,7 +188,8 @@ async def make_ready(plan: Plan) -> Ready:
 def _judge(ask: Ask, live: Live, tier: Tier | None) -> Plan:
     user = ask.principal.user
     tier = tier or tier_of(user)
-    require_feature(tier, ask.feature)
+    with noted(user.pk, tier, ask.feature):
+        require_feature(tier, ask.feature)
     prompt, conversation = ask.prompt, None
     if ask.conversation_id:
         conversation = get_conversation(user, ask.conversation_id)
@@ -196,7 +198,8 @@ def _judge(ask: Ask, live: Live, tier: Tier | None) -> Plan:
     remembered = conversation.workspace_id if conversation else ""
     everywhere = not several and (ask.workspace_id or remembered) == ALL_WORKSPACES
     everything = offers_of(user, tier, live)
-    offers = _offers(ask, tier, everything)
+    with noted(user.pk, tier, ask.feature):
+        offers = _offers(ask, tier, everything)
     single = not (everywhere or several)
     workspace = _workspace(ask, remembered) if single else None
     return _plan(

@@ -2,6 +2,7 @@
 
 from billing.models.ledger import Quota, Reservation, UsageRecord
 from billing.models.override import LimitOverride
+from billing.models.refusal import Refusal
 from billing.models.rollup import DaySpeed, DayTotal, RollupMark, UsageDay
 from billing.models.tier import FEATURES, PROVIDERS, Subscription, Tier
 
@@ -12,6 +13,7 @@ __all__ = [
     "LimitOverride",
     "PROVIDERS",
     "Quota",
+    "Refusal",
     "Reservation",
     "RollupMark",
     "Subscription",

@@ -14,10 +14,12 @@ CANARY_KEY = "sk-canary-Zx81-never-shown"
 @pytest.fixture(autouse=True)
 def _nothing_owed() -> Iterator[None]:
     """What a test left to be written later goes with its database."""
+    from billing import refusals
     from billing.outbox import outbox
 
     yield
     outbox.forget()
+    refusals.forget()
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ import pytest
 def _closed_breaker() -> Iterator[None]:
     """No test inherits another's dead Redis, or calls it has not written."""
     from aiassist.lib import cache, cached_principals
-    from billing import windows
+    from billing import refusals, windows
     from billing.outbox import outbox
 
     yield
     outbox.forget()
+    refusals.forget()
     windows.breaker.succeeded()
     cached_principals.breaker.succeeded()
     cache.breaker.succeeded()

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from aiassist.lib.errors import LimitRefused, QuotaExceeded
+from aiassist.lib.errors import LimitRefused
 from assistant.catalogue import Offer, allowed
 from billing import simulator
 from billing.admission import Admission
 from billing.gates import require_feature, require_provider
 from billing.ledger import Settlement, settle
-from billing.models import Tier
-from billing.simulator import Call, excesses, replay, simulate
+from billing.models import Refusal, Tier
+from billing.refusals import note, reason_of
+from billing.simulator import Call, by_reason, excesses, replay, simulate
 from tests.billing.people import NOON, ask, tier, use
 from workspaces.files import put_file
 from workspaces.models import Workspace
@@ -56,7 +57,7 @@ LIMITS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_the_present_limits_reproduce_the_real_refusals(alice, limit):
-    """Each call is made for real, at its moment; the replay says the same of each."""
+    """Each call is made for real, at its moment; ledger and refusals are replayed."""
     tier("free", **LIMITS[limit])
     latency_ms = 14 * 60_000 if limit == "concurrency" else 0
     made = [
@@ -66,36 +67,80 @@ def test_the_present_limits_reproduce_the_real_refusals(alice, limit):
     ]
     if limit != "provider":
         made = [call._replace(provider="ollama") for call in made]
-    real: list[str] = []
-    running: list[tuple[datetime, Admission]] = []
+    real = refusals_of(alice, made)
+    (found,) = simulate(Tier.objects.get(pk="free"), now=NOON + timedelta(hours=6))
+
+    assert real and found.reasons == found.really == real
+    assert (found.calls, found.n_let_in) == (len(made), 0)
+
+
+def refusals_of(person, made):
+    """Make the calls, oldest first; count what they were refused for."""
+    real: Counter[str] = Counter()
+    running: list[tuple[datetime, Admission, Settlement]] = []
     for call in made:
-        for ends_at, held in list(running):
-            if ends_at <= call.at:
-                settle(held, Settlement())
-                running.remove((ends_at, held))
+        for ends_at, held, spent in [each for each in running if each[0] <= call.at]:
+            settle(held, spent)
+            running.remove((ends_at, held, spent))
         try:
-            require(tier("free"), call)
-            held = ask(alice, now=call.at, feature=call.feature)
+            require(person, tier("free"), call)
+            held = ask(person, now=call.at, feature=call.feature)
         except LimitRefused as refused:
-            policy = refused.details["policy"]
-            windowed = isinstance(refused, QuotaExceeded)
-            real.append(f"{refused.code} ({policy})" if windowed else refused.code)
+            real[reason_of(refused)] += 1
         else:
-            running.append((call.at + timedelta(milliseconds=call.latency_ms), held))
-    found = replay(Tier.objects.get(pk="free"), made)
+            ends_at = call.at + timedelta(milliseconds=call.latency_ms)
+            spent = Settlement(provider=call.provider, latency_ms=call.latency_ms)
+            running.append((ends_at, held, spent))
+    for _, held, spent in running:
+        settle(held, spent)
+    return real
 
-    assert real and found.reasons == Counter(real)
 
-
-def require(held, call):
+def require(person, held, call):
     """Judge as the gateway does before it asks for admission."""
-    require_feature(held, call.feature)
-    if not allowed([an_offer(call.provider)], held):
-        require_provider(held, call.provider)
+    try:
+        require_feature(held, call.feature)
+        if not allowed([an_offer(call.provider)], held):
+            require_provider(held, call.provider)
+    except LimitRefused as refused:
+        note(person.user.pk, held, call.feature, refused, now=call.at)
+        raise
 
 
 def an_offer(provider):
     return Offer(provider=provider, name="m", upstream_name="m")
+
+
+def test_a_draft_with_more_room_lets_in_what_was_refused(alice):
+    """What had been refused meets the draft as it would have, and costs as others."""
+    tier("free", requests_per_hour=2, requests_per_day=99)
+    for minute in range(2):
+        use(alice, now=NOON + timedelta(minutes=minute), cost_usd_micros=50)
+    refusals_of(alice, calls(2, 3, 4, 5, provider="ollama"))
+    later = NOON + timedelta(hours=1)
+    today, found = simulate(draft(), draft(requests_per_hour=5), now=later)
+
+    assert (today.blocked, today.n_let_in) == (4, 0)
+    assert (found.blocked, found.n_let_in, found.let_in_usd_micros) == (1, 3, 150)
+    assert by_reason(today, found) == [("quota_exceeded (hour)", 4, 4, 1)]
+    assert (found.affected[0].calls, found.affected[0].really) == (6, 4)
+
+
+def test_a_flood_of_refusals_is_replayed_at_a_few_moments_of_its_minute(alice):
+    Refusal.objects.create(
+        user=alice.user,
+        minute=NOON,
+        tier_code="free",
+        feature="basic_chat",
+        reason="quota_exceeded (hour)",
+        n_calls=1_000_003,
+        first_at=NOON,
+        last_at=NOON + timedelta(seconds=59),
+    )
+    full = draft(requests_per_hour=0)
+    (found,) = simulate(full, now=NOON + timedelta(hours=1))
+
+    assert (found.calls, found.blocked) == (1_000_003, 1_000_003)
 
 
 def test_what_runs_in_here_or_on_a_key_of_ones_own_asks_for_no_provider():
@@ -111,11 +156,13 @@ def test_what_runs_in_here_or_on_a_key_of_ones_own_asks_for_no_provider():
     assert replay(draft(**lacking), made).reasons == {"provider_not_in_tier": 1}
 
 
-def test_a_call_that_a_local_model_answered_in_place_of_a_refusal_is_none():
-    made = [*calls(0, 1), *calls(2, fallback="quota", cost_usd_micros=3)]
+def test_a_call_that_a_local_model_answered_in_place_of_a_refusal_takes_no_room():
+    """Its refusal is replayed by itself."""
+    spare = calls(2, fallback="quota", cost_usd_micros=3)
+    made = [*calls(0, 1), *spare, *calls(2, refused=1)]
     found = replay(draft(requests_per_hour=2), made)
 
-    assert (found.blocked, found.cost_usd_micros) == (0, 3)
+    assert (found.calls, found.blocked, found.cost_usd_micros) == (3, 1, 3)
 
 
 def test_prompts_over_the_drafts_context_are_counted():

@@ -384,11 +384,12 @@ OPEN = {
         *("billing.subscription", "billing.limitoverride", "billing.usagerecord"),
         *("billing.quota", "workspaces.workspace", "workspaces.indexjob"),
         *("assistant.aimodel", "accounts.webhook", "accounts.webhookdelivery"),
+        "billing.refusal",
     },
     "billing": {
         *("accounts.user", "billing.tier", "billing.subscription", "billing.quota"),
         *("billing.limitoverride", "billing.usagerecord", "billing.usageday"),
-        "assistant.aimodel",
+        *("assistant.aimodel", "billing.refusal"),
     },
     "admin": {
         *("accounts.user", "accounts.apikey", "accounts.tokenfamily"),
@@ -397,7 +398,7 @@ OPEN = {
         *("billing.usageday", "billing.quota", "billing.reservation"),
         *("workspaces.workspace", "workspaces.indexjob", "workspaces.userstorage"),
         *("workspaces.tombstone", "assistant.aimodel", "assistant.conversation"),
-        *("accounts.webhook", "accounts.webhookdelivery"),
+        *("accounts.webhook", "accounts.webhookdelivery", "billing.refusal"),
     },
 }
 ADDS = {

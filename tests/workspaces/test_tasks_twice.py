@@ -24,7 +24,8 @@ from accounts.models import (
     WebhookDelivery,
 )
 from aiassist.lib.clock import now
-from billing.models import UsageDay, UsageRecord
+from billing import refusals
+from billing.models import Refusal, UsageDay, UsageRecord
 from tests.billing.people import NOON, ask, use
 from tests.support.people import Person
 from tests.support.queue import SentTasks
@@ -135,6 +136,19 @@ def roll_up(ground: Ground) -> Arranged:
     return {}, lambda: int(days.aggregate(n=Sum("requests"))["n"]), 1
 
 
+def prune_refusals(ground: Ground) -> Arranged:
+    for moment in (NOON - refusals.KEPT, now()):
+        Refusal.objects.create(
+            user=ground.alice.user,
+            minute=moment,
+            reason="quota_exceeded (hour)",
+            n_calls=1,
+            first_at=moment,
+            last_at=moment,
+        )
+    return {}, Refusal.objects.count, 1
+
+
 def index(ground: Ground) -> Arranged:
     job = ground.indexer.put(ground.alice.workspace, FILES)
     return {"job_id": job.pk}, ground.n_found, 2
@@ -210,6 +224,7 @@ TASKS: dict[str, Callable[[Ground], Arranged]] = {
     "accounts.sweep_webhooks": sweep_webhooks,
     "billing.sweep_reservations": sweep_reservations,
     "billing.roll_up": roll_up,
+    "billing.prune_refusals": prune_refusals,
     "workspaces.index": index,
     "workspaces.fetch": fetch,
     "workspaces.sweep_imports": sweep_imports,
