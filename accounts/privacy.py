@@ -111,6 +111,7 @@ classify(
     withheld={
         "sealed_secret": "secret",
         "previous_sealed_secret": "secret",
+        "owner_to_be_told": "internal",
         "not_before": "internal",
         "failures": "internal",
     },

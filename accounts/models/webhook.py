@@ -65,6 +65,7 @@ class Webhook(models.Model):
     disabled_reason = models.CharField(
         max_length=16, choices=Disabled.choices, blank=True, default=""
     )
+    owner_to_be_told = models.BooleanField(default=False)  # by mail: it was disabled
     # Not to be called before: somebody sends, or it rests after a failure.
     not_before = models.DateTimeField(null=True)  # None: at once
     failures = models.PositiveIntegerField(default=0)  # since the last success

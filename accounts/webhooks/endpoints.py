@@ -84,6 +84,7 @@ def change_webhook(
         given["event_types"] = _known(event_types)
     if enabled:
         given |= {"disabled_at": None, "disabled_reason": ""}
+        given["owner_to_be_told"] = False
     if enabled or url is not None:
         given |= {"failures": 0, "not_before": None}
     if given:

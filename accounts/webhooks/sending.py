@@ -6,6 +6,7 @@ ever more seldom. Whoever dies leaves rows that are due again after `HOLD`; a me
 may so arrive twice, under the same `webhook-id`.
 """
 
+import logging
 import random
 import time
 from collections.abc import Iterable
@@ -26,9 +27,12 @@ from aiassist.lib import jsons
 from aiassist.lib.clock import now, rfc3339
 from aiassist.lib.db import release_connections
 from aiassist.lib.egress import Caps, EgressError
+from aiassist.lib.metrics import count_webhook_try
 from aiassist.lib.public_egress import open_url
 from aiassist.lib.queue import enqueue
 from aiassist.lib.vault import SealBroken, unseal
+
+logger = logging.getLogger(__name__)
 
 # Of an answer only status and headers are read: its body may be as long as it likes.
 CAPS = Caps(connect_seconds=5.0, first_byte_seconds=10.0, total_seconds=10.0)
@@ -108,10 +112,53 @@ def sweep() -> int:
     return len(sent)
 
 
+def tell_owners() -> int:
+    """Mail the owners of webhooks that were disabled since; return how many.
+
+    Each row is locked while its mail leaves, and marked in the same transaction: two
+    sweeps at once send one mail, and one that could not be sent stays due.
+    """
+    waiting = Webhook.objects.filter(owner_to_be_told=True)
+    keys = list(waiting.values_list("pk", flat=True)[:_MOST_SENT])
+    return sum(_tell_owner_in_peace(key) for key in keys)
+
+
 def forget_old() -> int:
     """Delete deliveries of more than a month ago; return how many."""
     old = WebhookDelivery.objects.filter(created_at__lt=now() - KEPT_FOR)
     return old.delete()[0]
+
+
+def _tell_owner_in_peace(webhook_id: str) -> bool:
+    try:
+        return _tell_owner(webhook_id)
+    except OSError as error:  # of the mail server; one address must not keep others
+        logger.warning("no mail about %s (%s)", webhook_id, type(error).__name__)
+        return False
+
+
+@transaction.atomic
+def _tell_owner(webhook_id: str) -> bool:
+    locked = Webhook.objects.select_for_update(skip_locked=True, of=("self",))
+    webhook = (
+        locked.select_related("user")
+        .filter(pk=webhook_id, owner_to_be_told=True)
+        .first()
+    )
+    if webhook is None:
+        return False
+    Webhook.objects.filter(pk=webhook.pk).update(owner_to_be_told=False)
+    if webhook.user.deleted_at is None:
+        send_mail(
+            "webhook_disabled",
+            to=webhook.user.email,
+            context={
+                "host": host_of(webhook),
+                "webhook_id": webhook.pk,
+                "reason": webhook.disabled_reason,
+            },
+        )
+    return True
 
 
 def _send_in_order(webhook: Webhook) -> timedelta:
@@ -227,11 +274,7 @@ def _pause_of(retry_after: str, moment: datetime) -> timedelta:
 
 
 def _note(webhook: Webhook, delivery: WebhookDelivery, result: Result) -> None:
-    """Write down what came of a try, unless somebody has tried again since.
-
-    The mail leaves in the same transaction: if it cannot be sent, nothing is noted,
-    and the end is reached once more.
-    """
+    """Write down what came of a try, unless somebody has tried again since."""
     moment = now()
     mine = WebhookDelivery.objects.waiting().filter(
         pk=delivery.pk, attempts=delivery.attempts
@@ -257,8 +300,9 @@ def _note(webhook: Webhook, delivery: WebhookDelivery, result: Result) -> None:
             Webhook.objects.filter(pk=webhook.pk).update(
                 failures=0, last_success_at=moment
             )
-        if reason and disable(webhook, reason):
-            _tell_owner(webhook, reason)
+        if reason:
+            disable(webhook, reason)
+    count_webhook_try(result.outcome)
 
 
 def _reason_to_disable(
@@ -284,18 +328,6 @@ def _pause_before_next(delivery: WebhookDelivery, result: Result) -> timedelta:
 
 def _most_attempts(delivery: WebhookDelivery) -> int:
     return 1 if delivery.event_type == TEST else MAX_ATTEMPTS
-
-
-def _tell_owner(webhook: Webhook, reason: Webhook.Disabled) -> None:
-    send_mail(
-        "webhook_disabled",
-        to=webhook.user.email,
-        context={
-            "host": host_of(webhook),
-            "webhook_id": webhook.pk,
-            "is_gone": reason == Webhook.Disabled.GONE,
-        },
-    )
 
 
 def _ms_since(began: float) -> int:

@@ -42,6 +42,11 @@ provider_errors = Counter(
     "Failed provider calls by error code.",
     ["provider", "code"],
 )
+webhook_tries = Counter(
+    "aiassist_webhook_tries_total",
+    "Messages sent to users' webhooks, each try, by what came of it.",
+    ["outcome"],
+)
 index_jobs = Counter(
     "aiassist_index_jobs_total", "Index jobs by the state they ended in.", ["state"]
 )
@@ -111,6 +116,11 @@ def observe_provider_call(
 def count_provider_error(provider: str, code: str) -> None:
     """Count one failed provider call by its error code."""
     provider_errors.labels(provider, code).inc()
+
+
+def count_webhook_try(outcome: str) -> None:
+    """Count one try: delivered, refused, redirected, gone or an error's code."""
+    webhook_tries.labels(outcome).inc()
 
 
 def count_index_job(state: str, *, seconds: float, files: int, chunks: int) -> None:

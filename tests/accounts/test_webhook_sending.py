@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import pytest
 from django.core import mail
 from django.db.models import F
+from prometheus_client import REGISTRY
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
+from accounts import mails
 from accounts.keys import create_key
 from accounts.models import User, Webhook, WebhookDelivery
-from accounts.webhooks import endpoints, sending
+from accounts.webhooks import endpoints, events, sending
 from aiassist.lib.clock import now
 from aiassist.lib.egress import Caps
 from tests.accounts.test_webhooks import WEBHOOKS, account
@@ -55,6 +58,7 @@ class Told:
         Webhook.objects.update(not_before=None)
         self.row.deliveries.waiting().update(next_at=PAST)
         sending.send_waiting(self.row.pk)
+        sending.tell_owners()
         self.row.refresh_from_db()
         return self.row.deliveries.latest("created_at")
 
@@ -174,6 +178,58 @@ def test_w10_410_disables_and_mails(told: Told, receiver: Receiver) -> None:
     assert receiver.host in message.subject and "410" in message.body
     told.turn()
     assert len(receiver.heard) == 1
+
+
+def test_w10_an_overflowing_webhook_is_disabled_and_its_owner_told(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MAX_WAITING", 2)
+    for _ in range(3):
+        told.event()
+    assert not mail.outbox  # nobody's act waits for a mail server
+
+    assert [sending.tell_owners(), sending.tell_owners()] == [1, 0]
+
+    told.row.refresh_from_db()
+    assert told.row.disabled_reason == "overflowing"
+    assert not told.row.deliveries.waiting().exists()
+    (message,) = mail.outbox
+    assert message.to == [told.user.email] and "more messages wait" in message.body
+
+
+def test_a_mail_that_cannot_be_sent_stays_due_and_keeps_no_other(
+    alice: Person, charlie: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for person in (alice, charlie):
+        row, _ = endpoints.create_webhook(user=person.user, url="https://a.test/")
+        events.disable(row, Webhook.Disabled.GONE)
+    send = mails.send_mail
+
+    def refuse_alice(name: str, *, to: str, context: Any) -> None:
+        if to == alice.user.email:
+            raise SMTPRecipientsRefused({})
+        send(name, to=to, context=context)
+
+    monkeypatch.setattr(sending, "send_mail", refuse_alice)
+    assert sending.tell_owners() == 1
+    monkeypatch.undo()
+
+    assert sending.tell_owners() == 1
+    assert {m.to[0] for m in mail.outbox} == {alice.user.email, charlie.user.email}
+
+
+def test_each_try_is_counted_by_what_came_of_it(told: Told, receiver: Receiver) -> None:
+    def n(outcome: str) -> float:
+        labels = {"outcome": outcome}
+        return REGISTRY.get_sample_value("aiassist_webhook_tries_total", labels) or 0
+
+    before = n("refused"), n("delivered")
+    receiver.will(500)
+    told.event()
+    told.turn()
+    told.turn()
+
+    assert (n("refused"), n("delivered")) == (before[0] + 1, before[1] + 1)
 
 
 @pytest.mark.parametrize("status", [429, 503])

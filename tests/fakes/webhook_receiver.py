@@ -52,6 +52,10 @@ class Receiver:
         """Answer one message so; `retry_after="7"` is the header Retry-After."""
         self.script.append(lambda asked: _answer(asked, status, headers))
 
+    def will_tell(self, body: bytes) -> None:
+        """Answer one call with this."""
+        self.script.append(lambda asked: _answer(asked, 200, {}, body))
+
     def will_hang(self) -> None:
         """Take one message and answer nothing."""
         self.script.append(self._hang)
@@ -74,8 +78,11 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
-                length = int(self.headers["Content-Length"])
+                length = int(self.headers.get("Content-Length", 0))
                 headers = {k.lower(): v for k, v in self.headers.items()}
                 heard = Heard(self.path, headers, self.rfile.read(length))
                 receiver.heard.append(heard)
@@ -95,10 +102,14 @@ class Receiver:
 
 
 def _answer(
-    asked: BaseHTTPRequestHandler, status: int, headers: dict[str, str]
+    asked: BaseHTTPRequestHandler,
+    status: int,
+    headers: dict[str, str],
+    body: bytes = b"",
 ) -> None:
     asked.send_response(status)
     for name, value in headers.items():
         asked.send_header(name.replace("_", "-"), value)
-    asked.send_header("Content-Length", "0")
+    asked.send_header("Content-Length", str(len(body)))
     asked.end_headers()
+    asked.wfile.write(body)
