@@ -12,7 +12,7 @@ from accounts import (
     tokens,
     unconfirmed,
 )
-from accounts.identity import grants
+from accounts.identity import grants, newcomers
 from accounts.webhooks import sending
 
 
@@ -45,6 +45,7 @@ def send_webhooks_task(webhook_id: str) -> None:
 @shared_task(name="accounts.sweep_webhooks")
 def sweep_webhooks_task() -> None:
     sending.sweep()
+    sending.tell_owners()
 
 
 @shared_task(name="accounts.tidy")
@@ -55,6 +56,7 @@ def tidy_task() -> None:
     exports.forget_old()
     tokens.forget_old()
     grants.forget_old()
+    newcomers.forget_unused()
     unconfirmed.forget_unconfirmed()
     sending.forget_old()
     call_command("clearsessions")

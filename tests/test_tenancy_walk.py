@@ -32,6 +32,7 @@ PUBLIC = {
     *(".well-known/oauth-authorization-server", "identity/o/logout"),
     # A code or a token in the body is their credential.
     *("identity/o/api/token", "identity/o/api/revoke", "identity/o/api/device/code"),
+    "identity/o/api/register",  # an app is nobody's until somebody allows it
 }
 ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     *("api/v1/me", "api/v1/me/sessions", "api/v1/me/export", "api/v1/keys"),

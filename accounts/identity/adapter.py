@@ -7,8 +7,9 @@ from allauth.idp.oidc.adapter import DefaultOIDCAdapter
 from allauth.idp.oidc.internal.private_keys import filter_keys
 from allauth.idp.oidc.models import Client, PrivateKey
 from django.core.exceptions import ValidationError
+from django.urls import reverse
 
-from accounts.identity import signing
+from accounts.identity import newcomers, signing
 from accounts.identity.clients import GRANTS
 from accounts.models import User
 from accounts.scopes import WORDS
@@ -71,4 +72,9 @@ class IdentityAdapter(DefaultOIDCAdapter):
         data["grant_types_supported"] = list(GRANTS)
         data["response_types_supported"] = ["code"]
         data["service_documentation"] = f"{self.get_issuer()}/guides/sign-in/"
+        data["authorization_response_iss_parameter_supported"] = True
+        data["client_id_metadata_document_supported"] = newcomers.is_open("document")
+        if newcomers.is_open("registration"):
+            register = reverse("idp:oidc:client_registration")
+            data["registration_endpoint"] = f"{self.get_issuer()}{register}"
         del data["end_session_endpoint"]  # an app signs out by /revoke

@@ -78,7 +78,7 @@ class ClientForm(_Form):
         help_texts: ClassVar[dict[str, str]] = {
             "type": "Public: runs on people's machines and keeps no secret.",
             "redirect_uris": "One a line; exact, but for the port of "
-            "http://127.0.0.1 and http://[::1].",
+            "http://127.0.0.1, http://[::1] and http://localhost.",
         }
 
     def clean_redirect_uris(self) -> str:

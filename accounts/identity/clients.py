@@ -1,4 +1,7 @@
-"""The apps that may ask: two come with the site, staff register others."""
+"""The apps that may ask: two come with the site, staff register others.
+
+Those that come by themselves: `newcomers`.
+"""
 
 import re
 from collections.abc import Iterable
@@ -16,17 +19,20 @@ GRANTS = {
     DEVICE_CODE: "Device code: a person types what it shows",
     REFRESH_TOKEN: "Refresh token: the app stays signed in",
 }
-# Loopback literals of any port, not `localhost`, which may lead elsewhere.
-# Source: https://www.rfc-editor.org/rfc/rfc8252#section-8.3
-_LOOPBACK = re.compile(r"^(http://(?:127\.0\.0\.1|\[::1\])):\d{1,5}(?=/|$)")
+# The port of a loopback address is free: an app takes whichever is. `localhost` is not
+# advised, as it may lead elsewhere, but it is what MCP's clients use.
+# Source: https://www.rfc-editor.org/rfc/rfc8252#section-7.3
+_LOOPBACK = re.compile(r"^(http://(?:127\.0\.0\.1|\[::1\]|localhost)):\d{1,5}(?=/|$)")
 _ALLOWED = re.compile(
     r"https://[^\s/@#*?]+(/[^\s#*]*)?"
-    r"|http://(127\.0\.0\.1|\[::1\])(:\d{1,5})?(/[^\s#*]*)?"
+    r"|http://(127\.0\.0\.1|\[::1\]|localhost)(:\d{1,5})?(/[^\s#*]*)?"
     # An editor's own scheme, such as vscode://publisher.extension
     r"|(?!(?:https?|javascript|data|vbscript|file|blob|about):)"
     r"[a-z][a-z0-9+.-]+:/[^\s#*]+"
 )
-_OPENID = ("openid", "profile", "email")
+# What an app may ask for unless staff say otherwise: who somebody is, and what a new
+# key may do.
+OFFERED = ("openid", "profile", "email", *sorted(DEFAULT_KEY_SCOPES))
 _LOOPBACK_URIS = tuple(
     f"http://{host}{path}"
     for host in ("127.0.0.1", "[::1]")
@@ -45,8 +51,9 @@ def require_safe_redirect(uri: str) -> None:
     """Raise ValidationError for an address that no code should be sent to."""
     if not _ALLOWED.fullmatch(uri):
         raise ValidationError(
-            "“%(uri)s” is neither https, nor http on 127.0.0.1 or [::1], nor an "
-            "app's own scheme; or it holds a fragment, a user name or a wildcard.",
+            "“%(uri)s” is neither https, nor http on 127.0.0.1, [::1] or localhost, "
+            "nor an app's own scheme; or it holds a fragment, a user name or a "
+            "wildcard.",
             params={"uri": uri},
         )
 
@@ -61,7 +68,7 @@ def seed_clients(apps: Apps) -> None:
             id=client_id,
             name=name,
             type="public",
-            scopes="\n".join((*_OPENID, *sorted(DEFAULT_KEY_SCOPES))),
+            scopes="\n".join(OFFERED),
             default_scopes="\n".join(sorted(DEFAULT_KEY_SCOPES)),
             grant_types="\n".join(GRANTS),
             redirect_uris="\n".join(_LOOPBACK_URIS),

@@ -10,6 +10,7 @@ _machines = [
     path("token", views.TokenView.as_view(), name="token"),
     path("revoke", views.RevokeView.as_view(), name="revoke"),
     path("device/code", views.DeviceCodeView.as_view(), name="device_code"),
+    path("register", views.RegisterView.as_view(), name="client_registration"),
     path("userinfo", views.UserInfoView.as_view(), name="userinfo"),
 ]
 _people = [

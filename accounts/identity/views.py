@@ -1,13 +1,13 @@
 """allauth's provider at our door: limited, bound to sign-ins, in the site's design.
 
-Machines ask `token`, `device/code`, `revoke` and `userinfo`; people see `authorize`
-and `device`.
+Machines ask `token`, `device/code`, `revoke`, `register` and `userinfo`; people see
+`authorize` and `device`.
 """
 
 import json
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from allauth.core.internal.httpkit import authenticated_user, extract_basic_auth
 from allauth.idp.oidc import views
@@ -15,8 +15,10 @@ from allauth.idp.oidc.forms import AuthorizationForm, ConfirmCodeForm
 from allauth.idp.oidc.internal.clientkit import lookup_client
 from allauth.idp.oidc.internal.oauthlib.utils import (
     extract_headers,
+    get_validator_context,
     respond_html_error,
 )
+from allauth.idp.oidc.models import Client
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -29,7 +31,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from accounts.identity import grants
+from accounts.identity import grants, newcomers
 from accounts.identity.clients import (
     AUTHORIZATION_CODE,
     DEVICE_CODE,
@@ -46,6 +48,8 @@ from aiassist.lib.errors import AppError, TooManyAttempts
 _FORM = "application/x-www-form-urlencoded"
 # An office behind one address, whose devices each ask every five seconds.
 _PER_ADDRESS = "300/m"
+_REGISTRATIONS_PER_ADDRESS = "30/h"
+_DOCUMENTS_PER_USER = "20/m"  # that one person has us look at
 
 
 @method_decorator(csrf_exempt, name="dispatch")
@@ -167,23 +171,69 @@ class UserInfoView(_ForMachines, views.UserInfoView):
         return answer
 
 
+class RegisterView(_ForMachines):
+    """Lets an app register itself (RFC 7591): without a secret, and unchecked."""
+
+    takes_form = False
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        if not newcomers.is_open("registration"):
+            return _refusal("access_denied", HTTPStatus.FORBIDDEN)
+        try:
+            throttle(
+                request,
+                group="app registrations",
+                per_address=_REGISTRATIONS_PER_ADDRESS,
+            )
+            client = newcomers.register(request.body)
+        except ValidationError as error:
+            is_redirect = isinstance(error, newcomers.BadRedirect)
+            about = "redirect_uri" if is_redirect else "client_metadata"
+            return _refusal(f"invalid_{about}", description=error.messages[0])
+        registered = {
+            "client_id": client.pk,
+            "client_id_issued_at": int(client.created_at.timestamp()),
+            "client_name": client.name,
+            "redirect_uris": client.get_redirect_uris(),
+            "grant_types": client.get_grant_types(),
+            "response_types": client.get_response_types(),
+            "scope": " ".join(client.get_scopes()),
+            "token_endpoint_auth_method": "none",
+        }
+        return JsonResponse(registered, status=HTTPStatus.CREATED)
+
+
 class AuthorizationView(views.AuthorizationView):
     """Asks a person whether an app may, and sends the app its code."""
 
     http_method_names = ["get", "head", "post", "options"]
+
+    def dispatch(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        """Tell the app in each answer that it is we who answer (RFC 9207)."""
+        answer: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        place = answer.get("Location", "/")
+        if not place.startswith("/"):
+            issuer = urlencode({"iss": request.build_absolute_uri("/").rstrip("/")})
+            answer["Location"] = f"{place}{'&' if '?' in place else '?'}{issuer}"
+        return answer
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
         if fault := _fault_of(request):
             return _faulty(request, fault)
+        _free_port(request.GET["client_id"], request.GET["redirect_uri"])
         answer: HttpResponse = super().get(request, *args, **kwargs)
         return answer
 
     def form_valid(self, form: AuthorizationForm) -> HttpResponse:
+        asked = self._request_info
+        _free_port(asked["client_id"], asked["redirect_uri"])
         answer: HttpResponse = super().form_valid(form)
         sent = parse_qs(urlsplit(answer.get("Location", "")).query)
-        client = lookup_client(self._request_info["client_id"])
+        client = lookup_client(asked["client_id"])
         if client is not None and "code" in sent:
             grants.approve_code(
                 user=authenticated_user(self.request),
@@ -197,10 +247,14 @@ class AuthorizationView(views.AuthorizationView):
         self, context: dict[str, Any], **kwargs: Any
     ) -> HttpResponse:
         """Let the form lead to the app: browsers hold redirects to form-action."""
-        answer: HttpResponse = super().render_to_response(
-            {**context, "redirect_uri": self._request_info["redirect_uri"]}, **kwargs
-        )
-        target = _form_target(self._request_info["redirect_uri"])
+        redirect_uri = self._request_info["redirect_uri"]
+        context |= {
+            "redirect_uri": redirect_uri,
+            "redirect_host": urlsplit(redirect_uri).netloc,
+            "way": newcomers.way_of(context["client"]),
+        }
+        answer: HttpResponse = super().render_to_response(context, **kwargs)
+        target = _form_target(redirect_uri)
         answer._csp_update = {"form-action": [target]}  # type: ignore[attr-defined]
         return answer
 
@@ -245,7 +299,21 @@ def _fault_of(request: HttpRequest) -> str:
     """
     if "none" in request.GET.get("prompt", "").split():
         return "prompt=none is not offered: the app has to ask."
-    client = lookup_client(request.GET.get("client_id", ""))
+    client_id = request.GET.get("client_id", "")
+    try:
+        if client_id.startswith("https:"):
+            throttle(
+                request,
+                group="app documents",
+                per_user=_DOCUMENTS_PER_USER,
+                user_id=str(request.user.pk),
+            )
+        newcomers.learn(client_id)
+    except ValidationError as error:
+        return error.messages[0]
+    except TooManyAttempts as error:
+        return error.sentence
+    client = lookup_client(client_id)
     if client is None:
         return "This app is not registered here."
     if not is_registered(
@@ -262,6 +330,19 @@ def _faulty(request: HttpRequest, fault: str) -> HttpResponse:
     answer: HttpResponse = respond_html_error(request, error=ValidationError(fault))
     answer.status_code = HTTPStatus.BAD_REQUEST
     return answer
+
+
+def _free_port(client_id: str, redirect_uri: str) -> None:
+    """Have allauth take `localhost` at any port, as it takes 127.0.0.1 and [::1].
+
+    Whether the address is one of the app's is judged here, as everywhere; then
+    allauth finds it among those of the app that this request sees.
+    """
+    client = Client.objects.get(pk=client_id)
+    known = client.get_redirect_uris()
+    if is_registered(redirect_uri, known):
+        client.set_redirect_uris([*known, redirect_uri])
+        get_validator_context().clients[client_id] = client
 
 
 def _form_target(redirect_uri: str) -> str:
@@ -313,5 +394,10 @@ def _is_plain_form(request: HttpRequest) -> bool:
     )
 
 
-def _refusal(error: str, status: int = HTTPStatus.BAD_REQUEST) -> JsonResponse:
-    return JsonResponse({"error": error}, status=status)
+def _refusal(
+    error: str, status: int = HTTPStatus.BAD_REQUEST, *, description: str = ""
+) -> JsonResponse:
+    told = {"error": error}
+    if description:
+        told["error_description"] = description
+    return JsonResponse(told, status=status)

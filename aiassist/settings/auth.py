@@ -70,6 +70,11 @@ IDP_OIDC_ADAPTER = "accounts.identity.adapter.IdentityAdapter"
 # PEM of an RSA key; empty: one is made and kept sealed in the database. A line break
 # may be written as \n, since few tools put several lines in a variable.
 IDP_OIDC_PRIVATE_KEY = env.text("IDP_OIDC_PRIVATE_KEY").replace("\\n", "\n")
+# How apps that staff did not register may come: none, by registering themselves, by
+# the document behind the address that is their id, or any of both. Documents have to
+# be fetched from the Internet, which a machine of one's own may not reach.
+WAYS_OF_NEW_APPS = ("none", "registration", "document", "any")
+NEW_APPS = env.choice("NEW_APPS", "registration", among=WAYS_OF_NEW_APPS)
 IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = 3600
 IDP_OIDC_REFRESH_TOKEN_EXPIRES_IN = 30 * 86400  # from its last use
 IDP_OIDC_ROTATE_REFRESH_TOKEN = True

@@ -197,6 +197,12 @@ SPECTACULAR_SETTINGS = {
                 "description": "An API key, a JWT or an app's access token.",
             },
             "ApiKeyAuth": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "SignIn": {
+                "type": "openIdConnect",
+                "openIdConnectUrl": "/.well-known/openid-configuration",
+                "description": "How an editor or a CLI gets an access token: a device "
+                "code, or a code with PKCE. /guides/sign-in/ shows both.",
+            },
         }
     },
 }

@@ -2,7 +2,7 @@
 
 from aiassist import env
 from aiassist.settings.base import *  # noqa: F403
-from aiassist.settings.base import TRUSTED_PROXIES
+from aiassist.settings.base import TRUSTED_PROXIES, WAYS_OF_NEW_APPS
 from aiassist.settings.database import postgres
 from aiassist.settings.logging import logging_config
 
@@ -17,6 +17,7 @@ DATABASES = {"default": postgres()}
 QDRANT_EDGE_DIR = None
 DEV_MAILBOX = False
 ADMIN_REQUIRES_MFA = env.flag("ADMIN_REQUIRES_MFA", True)
+NEW_APPS = env.choice("NEW_APPS", "any", among=WAYS_OF_NEW_APPS)
 
 EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 EMAIL_HOST = env.text("SMTP_HOST", "localhost")

@@ -494,7 +494,8 @@ def test_staff_register_an_app_and_see_its_secret_once(stella):
         "javascript:/x",
         "data:/x",
         "callback",
-        "http://localhost:1/",
+        "http://localhost.evil.test/",
+        "http://localhost@evil.test/",
     ],
 )
 def test_an_unsafe_address_is_not_registered(uri):
@@ -504,10 +505,13 @@ def test_an_unsafe_address_is_not_registered(uri):
 
 def test_a_loopback_may_have_any_port_and_nothing_else_may(db):
     known = ["http://127.0.0.1/cb", "http://[::1]/cb", "https://a.test/cb", "ed://x/cb"]
+    known.append("http://localhost/cb")
     for uri in known:
         require_safe_redirect(uri)
         assert is_registered(uri, known)
     assert is_registered("http://[::1]:8123/cb", known)
+    assert is_registered("http://localhost:8123/cb", known)
+    assert not is_registered("http://localhost.evil.test:8123/cb", known)
     assert not is_registered("https://a.test:8123/cb", known)
     assert not is_registered("http://127.0.0.1:1x/cb", known)
 
