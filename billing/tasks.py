@@ -4,12 +4,18 @@ from celery import shared_task
 
 from billing import refusals
 from billing.ledger import sweep_reservations
+from billing.quota_events import sweep_quotas
 from billing.rollups import roll_up
 
 
 @shared_task(name="billing.sweep_reservations")
 def sweep_reservations_task() -> None:
     sweep_reservations()
+
+
+@shared_task(name="billing.sweep_quotas")
+def sweep_quotas_task() -> None:
+    sweep_quotas()
 
 
 @shared_task(name="billing.roll_up")

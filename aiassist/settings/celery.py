@@ -50,6 +50,7 @@ CELERY_BEAT_SCHEDULE = {
     "renew outdated indexes": {"task": "workspaces.renew_outdated", "schedule": 60.0},
     "reconcile vectors": {"task": "workspaces.reconcile", "schedule": 900.0},
     "sweep reservations": {"task": "billing.sweep_reservations", "schedule": 30.0},
+    "sweep quotas": {"task": "billing.sweep_quotas", "schedule": 30.0},
     "roll up usage": {"task": "billing.roll_up", "schedule": 60.0},
     "prune refusals": {"task": "billing.prune_refusals", "schedule": 3600.0},
     "erase deleted users": {"task": "accounts.sweep_erasures", "schedule": 20.0},

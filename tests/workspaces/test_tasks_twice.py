@@ -23,10 +23,11 @@ from accounts.models import (
     Webhook,
     WebhookDelivery,
 )
+from accounts.webhooks.endpoints import create_webhook
 from aiassist.lib.clock import now
 from billing import refusals
 from billing.models import Refusal, UsageDay, UsageRecord
-from tests.billing.people import NOON, ask, use
+from tests.billing.people import NOON, ask, tier, use
 from tests.support.people import Person
 from tests.support.queue import SentTasks
 from tests.workspaces.git_imports import paths
@@ -149,6 +150,15 @@ def prune_refusals(ground: Ground) -> Arranged:
     return {}, Refusal.objects.count, 1
 
 
+def sweep_quotas(ground: Ground) -> Arranged:
+    tier("free", requests_per_hour=1)
+    create_webhook(
+        user=ground.alice.user, url="https://a.test/", event_types=["quota.exceeded"]
+    )
+    use(ground.alice)
+    return {}, WebhookDelivery.objects.count, 1
+
+
 def index(ground: Ground) -> Arranged:
     job = ground.indexer.put(ground.alice.workspace, FILES)
     return {"job_id": job.pk}, ground.n_found, 2
@@ -223,6 +233,7 @@ TASKS: dict[str, Callable[[Ground], Arranged]] = {
     "accounts.send_webhooks": send_webhooks,
     "accounts.sweep_webhooks": sweep_webhooks,
     "billing.sweep_reservations": sweep_reservations,
+    "billing.sweep_quotas": sweep_quotas,
     "billing.roll_up": roll_up,
     "billing.prune_refusals": prune_refusals,
     "workspaces.index": index,
