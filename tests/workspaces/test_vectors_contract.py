@@ -304,17 +304,20 @@ def test_settled_points_are_found_as_before(store, workspace):
     assert dense_ids(store, workspace) == before
 
 
-def test_edge_leaves_no_big_write_unsettled(tmp_path):
-    store = EdgeStore(tmp_path, optimise_from=20)
+def test_edge_settles_what_another_process_wrote_before_it_died(tmp_path, monkeypatch):
+    monkeypatch.setattr("workspaces.vectors.edge._QUANTISED_FROM_KB", 100)
+    store = EdgeStore(tmp_path)
     store.ensure("workspace_a")
-    store.upsert("workspace_a", [a_point(seed) for seed in range(1, 100)])
-    store.upsert("workspace_a", [a_point(seed) for seed in range(100, 125)])
-    unsettled = store._shards["workspace_a"].written
+    store.upsert("workspace_a", [a_point(seed) for seed in range(1, 124)])
+    store.close()
+    store = EdgeStore(tmp_path)
+    store.upsert("workspace_a", [a_point(124)])
 
     store.settle("workspace_a")
 
-    assert (unsettled, store._shards["workspace_a"].written) == (25, 0)
-    assert store.count("workspace_a") == 124
+    info = store._shards["workspace_a"].engine.info()
+    assert info.points_count == 124
+    assert info.indexed_vectors_count == 2 * 124  # dense ones as well as words
     store.close()
 
 
