@@ -36,10 +36,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown() -> Generator[None]:
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     """S8, after every test: whatever thread asked the database holds nothing now."""
     yield
-    pool.all_given_back()
+    # Browser tests ask no database: Playwright's event loop runs in this thread.
+    if item.get_closest_marker("browser") is None:
+        pool.all_given_back()
 
 
 @pytest.fixture
