@@ -100,15 +100,22 @@ def asking(**changes):
 def consent(person, **changes):
     """Open the page and allow all that is asked; returns the redirect's answer."""
     scopes = changes.pop("granted", None)
-    page = person.web.get("/identity/o/authorize", asking(**changes))
+    address = f"/identity/o/authorize?{urlencode(asking(**changes))}"
+    return consent_at(person, address, scopes=scopes)
+
+
+def consent_at(person, address, host="testserver", scopes=None):
+    """Open an address that an app sent its person to, and press Allow there."""
+    page = person.web.get(address, headers={"host": host})
     signed = re.search(r'name="request" value="([^"]+)"', page.content.decode())
     assert signed, page.content.decode()
     fields = {
         "request": signed[1],
-        "scopes": scopes or asking(**changes)["scope"].split(),
+        "scopes": scopes or parse_qs(urlsplit(address).query)["scope"][0].split(),
         "action": "grant",
     }
-    return page, person.web.post("/identity/o/authorize", fields)
+    sent = person.web.post("/identity/o/authorize", fields, headers={"host": host})
+    return page, sent
 
 
 def code_of(answer):
