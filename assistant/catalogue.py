@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -14,6 +14,7 @@ from accounts.models import User
 from aiassist.lib.db import in_background, in_db
 from assistant.errors import UnknownModel
 from assistant.models import AIModel, ProviderKey, Upstream
+from assistant.models.upstream import OPENAI_RESPONSES
 from assistant.places import Place
 from assistant.providers import EMBEDDERS, PROVIDERS
 from assistant.providers.base import Provider
@@ -33,6 +34,9 @@ _ONLY_LIVE = ("ollama",)
 EMBEDDINGS = "embeddings"  # the feature of models that make vectors and cannot chat
 
 
+Speaks = Literal["", "responses"]
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One of several places where a model can be had."""
@@ -43,6 +47,7 @@ class Lane:
     priority: int
     weight: int
     place: Place | None  # None: as the settings name the provider
+    speaks: Speaks = ""
 
     @property
     def is_usable(self) -> bool:
@@ -65,6 +70,7 @@ class Offer:
     lane: str = ""
     alias: str = ""
     place: Place | None = None
+    speaks: Speaks = ""  # which of its provider's wires, if not the usual one
     own_key: bool = False  # the user's own key pays for it
 
     @property
@@ -341,6 +347,7 @@ def in_order(
             lane=lane.name,
             alias=offer.id,
             place=lane.place,
+            speaks=lane.speaks,
         )
 
 
@@ -458,9 +465,11 @@ def _can_serve(place: Upstream, row: AIModel) -> bool:
 
 def _lane(row: Upstream) -> Lane:
     place = Place(row.base_url, "staff", row.sealed_key) if row.base_url else None
+    over_responses = row.provider == OPENAI_RESPONSES
     return Lane(
         name=row.name,
-        provider=row.provider,
+        provider="openai" if over_responses else row.provider,
+        speaks="responses" if over_responses else "",
         upstream_name=row.upstream_name,
         priority=row.priority,
         weight=max(1, row.weight),

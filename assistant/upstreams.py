@@ -134,6 +134,7 @@ async def _said(offer: Offer, access: Access | None) -> None:
         messages=(ChatMessage("user", "Say: ok"),),
         max_tokens=16,
         access=access,
+        speaks=offer.speaks,
     )
     async with aclosing(PROVIDERS[offer.provider].stream(question)) as deltas:
         async for delta in deltas:

@@ -12,16 +12,28 @@ from assistant.errors import UnsupportedParameter
 from assistant.faces import reading
 from assistant.faces.base import Wanted
 from assistant.faces.openai_errors import OpenAIErrors
-from assistant.faces.responses_writer import ResponseWriter, Tool
+from assistant.faces.responses_writer import ResponseWriter, Tool, own_answer
 from assistant.gateway.plan import Options
 from assistant.gateway.prompts import is_role, verbatim
 from assistant.gateway.turn import Turn
-from assistant.providers.base import ChatMessage, Delta
+from assistant.providers.base import ChatMessage, Delta, Native
 from assistant.providers.wire import mapping, objects, text_of
 
 MAX_ITEMS = 4000
+# Ours, or knobs that cost extra, reach third parties or keep data with the vendor.
+_DROPPED = frozenset(
+    "workspace_id fallback service_tier store background background_options metadata"
+    " prompt_cache_retention prompt_cache_options moderation access_programs"
+    " previous_response_id conversation prompt".split()
+)
+# What is read below of an input, so that all of a prompt is counted and judged.
+_READABLE = (
+    *("message", "reasoning", "function_call", "function_call_output"),
+    *("custom_tool_call", "custom_tool_call_output"),
+)
 # These would need us to keep what was said, or to work on after the answer.
 _STATEFUL = ("previous_response_id", "conversation", "prompt")
+_OWN_TOOLS = ("function", "custom", "namespace")  # others are run, and cost, elsewhere
 _TEXTS = ("input_text", "output_text", "text")
 _SAME_IN_CHAT = ("prompt_cache_key", "safety_identifier", "user")
 _CUSTOM_SCHEMA = {
@@ -62,6 +74,7 @@ class ResponsesFace(OpenAIErrors):
                 top_p=reading.number(body, "top_p", most=1),
                 tools=tuple(_function(name, tool) for name, tool in tools.items()),
                 extra=_extra(body, tools),
+                native=_native(body),
             ),
         )
 
@@ -70,11 +83,28 @@ class ResponsesFace(OpenAIErrors):
 
     def whole(self, turn: Turn, deltas: list[Delta], wanted: Wanted) -> dict[str, Any]:
         assert turn.result is not None
+        if deltas and deltas[0].whole is not None:
+            return own_answer(deltas[0].whole, turn.result)
         writer = self.writer(turn, wanted)
         for delta in deltas:
             writer.delta(delta)
         writer.ending(turn.result)
         return writer.response
+
+
+def _native(body: Mapping[str, Any]) -> Native | None:
+    """Return the body for OpenAI itself; None where it holds what we cannot judge."""
+    kinds = [item.get("type", "message") for item in objects(body.get("input"))]
+    if not all(kind in _READABLE for kind in kinds):
+        return None
+    kept = {key: value for key, value in body.items() if key not in _DROPPED}
+    kept["tools"] = [
+        tool for tool in objects(kept.get("tools")) if tool.get("type") in _OWN_TOOLS
+    ]
+    if not kept["tools"]:
+        del kept["tools"]
+        kept.pop("tool_choice", None)
+    return Native("openai", kept)
 
 
 def _tools(given: tuple[dict[str, Any], ...]) -> dict[str, Tool]:

@@ -7,6 +7,7 @@
 Source: https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +21,13 @@ from assistant.faces.openai_errors import code_of
 from assistant.gateway.outcome import Result
 from assistant.gateway.turn import Turn
 from assistant.providers.base import Delta, JsonObject
+from assistant.providers.openai_wire import data_of
 from assistant.providers.parts import arguments_of
-from assistant.providers.wire import mapping, text_of
+from assistant.providers.wire import mapping, parse_object, text_of
 
+# The events of a stream that tell of the whole answer: at its start, at its end.
+_OPENING = re.compile(rb'"type"\s*:\s*"response\.(?:created|queued|in_progress)"')
+_ENDINGS = ("response.completed", "response.incomplete")
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -37,7 +42,11 @@ class Tool:
 
 
 class ResponseWriter:
-    """Writes one stream; `response` is the whole answer in the end."""
+    """Writes one stream; `response` is the whole answer in the end.
+
+    Frames of a provider of the same wire are passed on, with our name of the model in
+    the first ones; of the last one the usage gets its cost.
+    """
 
     heartbeat = HEARTBEAT
 
@@ -47,6 +56,8 @@ class ResponseWriter:
         self._turn = turn
         self._tools = tools
         self._n_events = 0
+        self._has_begun = False
+        self._ended_by: JsonObject | None = None  # a passed on stream's last event
         self._open: dict[str, Any] | None = None  # the item that is being written
         self._call: object = None  # index of the tool call that is written live
         self._later: list[Delta] = []  # calls that came beside it
@@ -66,10 +77,21 @@ class ResponseWriter:
             self.response["citations"] = citations
 
     def opening(self) -> bytes:
+        return b""  # who answers is known with the first piece
+
+    def _begin(self) -> bytes:
+        if self._has_begun:
+            return b""
+        self._has_begun = True
+        self.response["model"] = self._turn.route.offer.id
         return self._state("created") + self._state("in_progress")
 
     def delta(self, delta: Delta) -> bytes:
-        out = b""
+        if delta.wire:
+            return self._passed_on(delta.wire)
+        if delta.native:
+            return b"".join(map(self._native, delta.native))
+        out = self._begin()
         if delta.reasoning:
             out += self._thought(delta.reasoning)
         if delta.text:
@@ -78,8 +100,37 @@ class ResponseWriter:
             out += self._tool_call(call)
         return out
 
+    def _passed_on(self, wire: bytes) -> bytes:
+        self._n_events += wire.count(b"\n\n")
+        if self._has_begun:
+            return wire
+        self._has_begun = True
+        frames = wire.replace(b"\r\n", b"\n").split(b"\n\n")
+        return b"".join(self._opened(frame) for frame in frames if frame)
+
+    def _opened(self, frame: bytes) -> bytes:
+        """Put our name of the model into the events that open an answer."""
+        if not _OPENING.search(frame):
+            return frame + b"\n\n"
+        given = parse_object(data_of(frame))
+        own = mapping(given.get("response")) | {"model": self._turn.route.offer.id}
+        self.response |= own
+        return event(text_of(given["type"]), {**given, "response": own})
+
+    def _native(self, given: JsonObject) -> bytes:
+        kind = text_of(given.get("type"))
+        if kind in _ENDINGS:
+            self._ended_by = given
+            return b""
+        self._n_events += 1
+        return event(kind, given)
+
     def ending(self, result: Result) -> bytes:
-        out = self._close()
+        if self._ended_by is not None:
+            response = own_answer(mapping(self._ended_by.get("response")), result)
+            body = {**self._ended_by, "response": response}
+            return event(text_of(body["type"]), body)
+        out = self._begin() + self._close()
         for call in merged_tool_calls(self._later):
             out += self._start_call(call)
             out += self._arguments(call["function"]["arguments"]) + self._close()
@@ -91,8 +142,9 @@ class ResponseWriter:
         return out + self._state(state)
 
     def failure(self, error: AppError) -> bytes:
+        out = self._begin()
         self.response["error"] = {"code": code_of(error), "message": error.sentence}
-        return self._state("failed")
+        return out + self._state("failed")
 
     def _state(self, state: str) -> bytes:
         self.response["status"] = "in_progress" if state == "created" else state
@@ -234,6 +286,13 @@ class ResponseWriter:
             arguments=item["arguments"],
             name=item["name"],
         )
+
+
+def own_answer(response: Mapping[str, Any], result: Result) -> dict[str, Any]:
+    """Return a provider's own whole answer, with our name of the model and its cost."""
+    cost = {"cost": result.cost_usd_micros / 1_000_000}
+    usage = mapping(response.get("usage")) or _usage(result)
+    return {**response, "model": result.model, "usage": usage | cost}
 
 
 def _id(kind: str) -> str:

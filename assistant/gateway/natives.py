@@ -10,14 +10,16 @@ from assistant.providers.base import Native
 from assistant.providers.wire import objects
 
 
-def with_passages(native: Native, passages: Sequence[Passage]) -> Native:
+def with_passages(native: Native, passages: Sequence[Passage]) -> Native | None:
     """Put retrieved code before the last question of Anthropic's body.
 
     It goes into the user's own message: between a tool's call and its result nothing
-    may stand.
+    may stand. None for OpenAI's: its answer is ours then, as it has to tell citations.
     """
     if not passages:
         return native
+    if native.provider == "openai":
+        return None
     block = {"type": "text", "text": passages_message(passages).content}
     messages = [dict(message) for message in objects(native.body.get("messages"))]
     for message in reversed(messages):

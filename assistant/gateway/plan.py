@@ -124,6 +124,7 @@ class Ready:
             extra=options.extra,
             native=self._native_for(offer),
             access=offer.place.access() if offer.place else None,
+            speaks=offer.speaks,
             raw=raw,
             # Citations go into the first chunk, which is ours then.
             wire="" if self.assembled.passages else options.wire,
@@ -139,7 +140,8 @@ class Ready:
         """Return the prompt in the marks of the model's family; "" without any."""
         cursor = self.plan.prompt.cursor
         base_url = offer.place.base_url if offer.place else ""
-        if cursor is None or not PROVIDERS[offer.provider].takes_raw(base_url):
+        takes_raw = PROVIDERS[offer.provider].takes_raw(base_url) and not offer.speaks
+        if cursor is None or not takes_raw:
             return ""
         return raw_prompt(offer.name, cursor, self.assembled.passages)
 

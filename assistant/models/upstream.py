@@ -7,6 +7,8 @@ from django.db import models
 
 from assistant.models.ai_model import AIModel
 
+OPENAI_RESPONSES = "openai-responses"
+
 
 class Upstream(models.Model):
     """One place of a model. A model without any is had where its provider is."""
@@ -20,6 +22,7 @@ class Upstream(models.Model):
         max_length=20,
         choices=[
             ("openai", "OpenAI, or compatible"),
+            (OPENAI_RESPONSES, "OpenAI's responses (/v1/responses)"),
             ("anthropic", "Anthropic"),
             ("google", "Google"),
             ("ollama", "Ollama"),

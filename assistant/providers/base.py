@@ -55,6 +55,8 @@ class ChatRequest:
     extra: JsonObject = field(default_factory=dict)
     native: "Native | None" = None  # the client's own body, for a vendor of that wire
     access: Access | None = None  # None: the provider's as configured
+    # Of OpenAI's two wires this place speaks responses alone; "": the provider knows.
+    speaks: Literal["", "responses"] = ""
     # OpenAI's bytes are wanted as they come: "stream", or "whole" for one body.
     wire: Literal["", "stream", "whole"] = ""
     # The prompt with the marks of the model's family around a cursor, for providers

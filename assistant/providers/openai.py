@@ -1,5 +1,7 @@
 """OpenAI, and every server that speaks its chat completions.
 
+Where OpenAI's own models think while they have tools, they are asked over
+`assistant.providers.responses`.
 Source: https://platform.openai.com/docs/api-reference/chat/streaming
 """
 
@@ -20,6 +22,7 @@ from assistant.errors import (
     ProviderRejected,
     ProviderUnavailable,
 )
+from assistant.providers import responses, responses_wire
 from assistant.providers.base import (
     Access,
     ChatMessage,
@@ -55,9 +58,11 @@ from assistant.providers.wire import (
 
 listing = Listing("models", "data", "id", kept_seconds=60.0)
 _OPENAI = "api.openai.com"
-# Those that think unless told otherwise: o3, gpt-5, gpt-5.6-luna, gpt-6-sol
+# OpenAI's own models that think unless told otherwise (o3, gpt-5, gpt-5.6-luna,
+# gpt-6-sol), when asked to, never.
 _THINKING = re.compile(r"(?:o\d|gpt-(?:5(?:\.[6-9])?|[6-9](?:\.\d+)?))(?:-(?!chat)|$)")
-_THINKS_UNASKED = re.compile(r"gpt-(?:5\.[6-9]|[6-9](?:\.\d+)?)(?:-|$)")
+_THINKING_IF_ASKED = re.compile(r"gpt-5\.[1-5](?:-(?!chat)|$)")
+_THOUGHTLESS = re.compile(r"gpt-[34]|chatgpt-|gpt-5(?:\.\d)?-chat")
 _READ = ("role", "content", "tool_calls")
 _FINISH = ("stop", "length", "tool_calls", "content_filter", "function_call")
 
@@ -126,6 +131,9 @@ class OpenAIProvider:
                     yield delta
 
     def _asked(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
+        if _wants_responses(request):
+            destination = _destination(request.access)
+            return responses.answered(request, destination, thinks=_thinks(request))
         if request.wire == "stream":
             return self._relayed(request)
         if request.wire == "whole":
@@ -224,26 +232,45 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
     if request.tools:
         body["tools"] = list(request.tools)
     if _is_openai(request.access):
-        _suit_openai(body)
+        _suit_openai(body, request)
     return body
 
 
-def _suit_openai(body: dict[str, Any]) -> None:
+def _suit_openai(body: dict[str, Any], request: ChatRequest) -> None:
     """Leave out what OpenAI's own models refuse, which editors and agents always send.
 
-    At this address none thinks while it has tools, and none takes a temperature while
-    it thinks.
+    None takes a temperature while it thinks, and those that cannot think take no
+    effort. Thoughts that were given out sealed are for its other wire.
     Source: https://developers.openai.com/api/docs/guides/latest-model
     """
-    model = body["model"]
-    if body.get("tools") and body.get("reasoning_effort") != "none":
-        if _THINKS_UNASKED.match(model):
-            body["reasoning_effort"] = "none"
-        elif model.startswith(("gpt-5.4", "gpt-5.5")):  # they think when asked to
-            body.pop("reasoning_effort", None)
-    if _THINKING.match(model) and body.get("reasoning_effort") != "none":
+    if _thinks(request):
         body.pop("temperature", None)
         body.pop("top_p", None)
+    elif _THOUGHTLESS.match(request.model):
+        body.pop("reasoning_effort", None)
+    for message in body["messages"]:
+        message.pop("reasoning_details", None)
+
+
+def _wants_responses(request: ChatRequest) -> bool:
+    """Tell whether the request goes over the responses API.
+
+    At chat completions OpenAI's newest models refuse tools unless they do not think.
+    """
+    if request.speaks == "responses":
+        return True
+    if not _is_openai(request.access):
+        return False
+    return request.native is not None or bool(request.tools and _thinks(request))
+
+
+def _thinks(request: ChatRequest) -> bool:
+    """Tell whether one of OpenAI's own models thinks before it answers this."""
+    effort = request.extra.get("reasoning_effort")
+    if effort == "none":
+        return False
+    asked = effort is not None and _THINKING_IF_ASKED.match(request.model)
+    return bool(asked or _THINKING.match(request.model))
 
 
 def message_of(message: ChatMessage) -> dict[str, Any]:
@@ -307,7 +334,9 @@ def wire_text(wire: bytes) -> str:
     said = []
     for frame in wire.replace(b"\r\n", b"\n").split(b"\n\n"):
         if data := data_of(frame):
-            delta = delta_of(parse_object(data))
+            event = parse_object(data)
+            said.append(responses_wire.said_by(event))
+            delta = delta_of(event)
             said += [delta.text, delta.reasoning]
             said += [str(call.get("function", "")) for call in delta.tool_calls]
     return "".join(said)
@@ -315,6 +344,8 @@ def wire_text(wire: bytes) -> str:
 
 def whole_text(whole: JsonObject) -> str:
     """Return what a whole answer says, calls included, to count its tokens."""
+    if whole.get("object") == "response":
+        return responses_wire.said_in(whole)
     choice = next(iter(objects(whole.get("choices"))), {})
     message = mapping(choice.get("message"))
     calls = objects(message.get("tool_calls"))

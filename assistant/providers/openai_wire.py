@@ -32,6 +32,8 @@ class Relay:
     that never ends, and for a long stream that never says anything.
     """
 
+    special, says = _SPECIAL, _SAYS
+
     def __init__(self, read: Callable[[dict[str, Any]], Delta]) -> None:
         self.is_over = self.has_finished = False  # [DONE] came; a reason to end came
         self._read = read
@@ -52,7 +54,7 @@ class Relay:
                 raise ProviderMalformed
             if not data:
                 return []
-        return self._plain(data) if not _SPECIAL.search(data) else self._each(data)
+        return self._plain(data) if not self.special.search(data) else self._each(data)
 
     def end(self) -> list[Delta]:
         """Return the last one: some servers leave out the blank line after it."""
@@ -63,7 +65,7 @@ class Relay:
         for frame in _FRAME_END.split(data):
             if self.is_over:
                 break
-            if _SPECIAL.search(frame):
+            if self.special.search(frame):
                 deltas += self._special(frame)
             elif frame.strip():
                 deltas += self._plain(frame + b"\n\n")
@@ -84,7 +86,7 @@ class Relay:
         self._held += frames
         if len(self._held) > MAX_LINE_BYTES:
             raise ProviderMalformed
-        if not _SAYS.search(self._held):
+        if not self.says.search(self._held):
             return []
         self._has_said = True
         held, self._held = self._held, b""

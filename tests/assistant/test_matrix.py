@@ -1,6 +1,7 @@
-"""Five providers behind three faces: the same words and numbers, streamed or whole.
+"""Six wires behind three faces: the same words and numbers, streamed or whole.
 
-With tools, and with what fails before the first word and after it.
+Five providers, of which OpenAI has two wires. With tools, and with what fails before
+the first word and after it.
 """
 
 import json
@@ -12,11 +13,12 @@ import pytest
 
 from aiassist.lib.shared_breaker import breakers
 from assistant.gateway import routing
+from assistant.models import AIModel
+from tests.assistant import test_translation, vendors
 from tests.assistant.asking import open_holds, records_of
 from tests.assistant.conftest import CANARY_KEY, on_tier
-from tests.assistant.test_translation import TOOL_CALLS
-from tests.assistant.vendors import STREAMS
 from tests.fakes.providers import CUT, FakeProvider, Script, failure
+from tests.fakes.responses import responses_stream, responses_tool_call
 from tests.support.people import Person
 from tests.support.ports import wait_for
 
@@ -26,7 +28,10 @@ MODELS = {
     "google": "gemini-2.5-pro",
     "ollama": "llama3.2:3b",
     "extractive": "extractive",
+    "responses": "openai/over-responses",
 }
+STREAMS = {**vendors.STREAMS, "responses": responses_stream}
+TOOL_CALLS = {**test_translation.TOOL_CALLS, "responses": responses_tool_call}
 ASKED = [{"role": "user", "content": "Hi"}]
 FACES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {
@@ -87,6 +92,12 @@ def site(asgi_server: str, provider: FakeProvider, pro: Person, settings: Any) -
         setattr(settings, f"{name}_API_KEY", CANARY_KEY)
     provider.models = [MODELS["ollama"]]
     on_tier(pro, "enterprise")
+    model = AIModel.objects.get(name="gpt-6-sol")
+    model.pk, model.name = None, "over-responses"
+    model.save()
+    model.upstreams.create(
+        name="own", provider="openai-responses", upstream_name="gpt-6-sol"
+    )
     return asgi_server
 
 
@@ -145,7 +156,8 @@ def test_each_provider_says_the_same_through_each_face(
         if vendor in STREAMS:
             assert said == ("Hello", 7, 2), path
     wait_for(lambda: len(records_of(pro)) == 6, what="the records")
-    assert {record.provider for record in records_of(pro)} == {vendor}
+    whose = "openai" if vendor == "responses" else vendor
+    assert {record.provider for record in records_of(pro)} == {whose}
 
 
 @pytest.mark.parametrize("vendor", STREAMS)
@@ -259,7 +271,7 @@ def test_s3_each_providers_stream_that_breaks_never_ends_cleanly(
     vendor: str, site: str, pro: Person, provider: FakeProvider
 ) -> None:
     said = STREAMS[vendor]("Hel", "lo")
-    at = {"anthropic": 4, "openai": 2}.get(vendor, 1)
+    at = {"anthropic": 4, "openai": 2, "responses": 5}.get(vendor, 1)
     cut = Script([*said.steps[:at], CUT], content_type=said.content_type)
     provider.will(cut)
     for path in FACES:

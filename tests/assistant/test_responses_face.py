@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import openai as sdk
 import pytest
 
+from assistant.models import AIModel
 from tests.assistant.asking import record_after, records_of, streaming
+from tests.fakes import responses as fake
 from tests.fakes.providers import (
     CUT,
     FakeProvider,
@@ -300,3 +303,132 @@ def test_q10_a_bad_field_is_an_invalid_request(
     assert (error["type"], error["param"]) == ("invalid_request_error", param)
     assert records_of(pro) == []
     assert openai.chats == []
+
+
+@pytest.fixture
+def over_responses(openai: FakeProvider, pro: Person) -> str:
+    """A model whose place speaks this face's own wire."""
+    model = AIModel.objects.get(name="gpt-6-sol")
+    model.upstreams.create(
+        name="own", provider="openai-responses", upstream_name="gpt-6-sol"
+    )
+    return "openai/gpt-6-sol"
+
+
+def test_the_same_wire_upstream_is_passed_on_event_by_event(
+    asgi_server: str, pro: Person, openai: FakeProvider, over_responses: str
+) -> None:
+    items = (
+        fake.thought("Hm."),
+        fake.message("Hel", "lo"),
+        fake.call("read_file", "{}"),
+    )
+    openai.will(fake.streamed(*items))
+
+    found = events(asgi_server, pro, model=over_responses, tools=[FUNCTION])
+
+    upstream = fake.events(*items)
+    for event in (*upstream[:2], upstream[-1]):
+        event["response"]["model"] = over_responses
+    upstream[-1]["response"]["usage"] = fake.USAGE | {"cost": ANY}
+    assert found == upstream
+    assert found[0]["response"]["tools"][0]["parameters"] == {"model": "x"}
+    assert found[-1]["response"]["usage"]["cost"] > 0
+    record = record_after(pro)
+    assert (record.tokens_in, record.tokens_out, record.upstream) == (7, 2, "own")
+    assert not record.estimated
+
+
+def test_the_same_wire_upstream_is_told_what_the_client_sent(
+    client: sdk.OpenAI, openai: FakeProvider, over_responses: str
+) -> None:
+    """But nothing that costs extra, or that would be kept there."""
+    sealed = {"type": "reasoning", "id": "rs", "summary": [], "encrypted_content": "x"}
+    said: Any = [{"role": "user", "content": "Hi"}, sealed]
+    custom: Any = {"type": "custom", "name": "patch", "format": {"type": "text"}}
+    openai.will(fake.at_once(fake.message("Hello")))
+
+    made = client.responses.create(
+        model=over_responses,
+        input=said,
+        reasoning={"effort": "high", "summary": "auto"},
+        include=["reasoning.encrypted_content"],
+        tools=[custom, {"type": "web_search"}],
+        service_tier="priority",
+        metadata={"who": "alice"},
+        store=True,
+    )
+
+    assert made.output_text == "Hello"
+    assert made.model == over_responses
+    assert made.usage is not None
+    assert made.usage.input_tokens_details.cached_tokens == 3
+    assert openai.chats[-1].path == "/openai/v1/responses"
+    body = openai.chats[-1].body
+    assert body.pop("max_output_tokens") > 0
+    assert body == {
+        "model": "gpt-6-sol",
+        "input": said,
+        "reasoning": {"effort": "high", "summary": "auto"},
+        "include": ["reasoning.encrypted_content"],
+        "tools": [custom],
+        "store": False,
+    }
+
+
+def test_s3_the_same_wire_upstream_that_breaks_off_ends_in_a_failure(
+    asgi_server: str, pro: Person, openai: FakeProvider, over_responses: str
+) -> None:
+    steps = fake.responses_stream("Hel", "lo").steps
+    openai.will(Script([*steps[:5], CUT]))
+
+    found = events(asgi_server, pro, model=over_responses)
+
+    assert found[-1]["type"] == "response.failed"
+    assert found[-1]["response"]["id"] == "resp_upstream"
+    assert found[-1]["response"]["error"]["code"] == "provider_malformed"
+    record = record_after(pro)
+    assert (record.status, record.estimated) == ("error", True)
+    assert record.tokens_out > 0
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "local_shell_call_output", "output": "x" * 50},
+        {"type": "compaction", "encrypted_content": "x"},
+    ],
+)
+def test_q10_an_input_that_cannot_be_judged_is_not_passed_on(
+    item: dict[str, Any], pro: Person, openai: FakeProvider, over_responses: str
+) -> None:
+    """Its size would count for nothing."""
+    openai.will(fake.responses_stream("Hi"))
+
+    answered = post(
+        pro, model=over_responses, input=[{"role": "user", "content": "Hi"}, item]
+    )
+
+    assert answered.status_code == 200
+    sent = openai.chats[-1].body["input"]
+    assert [each["type"] for each in sent] == ["message"]
+
+
+def test_a_workspaces_code_is_told_over_the_same_wire_with_its_citations(
+    pro: Person, openai: FakeProvider, over_responses: str, vectors: Any
+) -> None:
+    from tests.assistant.code import indexed  # noqa: PLC0415 - loads the engine
+
+    workspace = indexed(pro)
+    openai.will(fake.responses_stream("Hi"))
+    asked = "How is a retry delay computed?"
+
+    body = post(
+        pro, model=over_responses, input=asked, workspace_id=workspace.pk
+    ).json()
+
+    assert body["citations"][0]["path"] == "src/retries.py"
+    assert body["output"][0]["content"][0]["text"] == "Hi"
+    code, question = openai.chats[-1].body["input"]
+    assert "retry_delay" in code["content"]
+    assert question["content"] == asked
