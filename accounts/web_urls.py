@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from accounts import views
+from accounts.webhooks import views as webhook_views
 
 keys = [
     path("", views.key_list, name="list"),
@@ -21,7 +22,29 @@ settings = [
     path("data/export.json", views.own_data_file, name="data_file"),
     path("delete/", views.delete_account, name="delete"),
 ]
+webhooks = [
+    path("", webhook_views.webhook_list, name="list"),
+    path("new/", webhook_views.webhook_create, name="create"),
+    path("<str:webhook_id>/", webhook_views.webhook_detail, name="detail"),
+    path("<str:webhook_id>/edit/", webhook_views.webhook_edit, name="edit"),
+    path("<str:webhook_id>/test/", webhook_views.webhook_test, name="test"),
+    path("<str:webhook_id>/rotate/", webhook_views.webhook_rotate, name="rotate"),
+    path(
+        "<str:webhook_id>/enable/",
+        webhook_views.webhook_switch,
+        {"enabled": True},
+        name="enable",
+    ),
+    path(
+        "<str:webhook_id>/disable/",
+        webhook_views.webhook_switch,
+        {"enabled": False},
+        name="disable",
+    ),
+    path("<str:webhook_id>/delete/", webhook_views.webhook_delete, name="delete"),
+]
 urlpatterns = [
     path("keys/", include((keys, "keys"))),
+    path("webhooks/", include((webhooks, "webhooks"))),
     path("settings/", include((settings, "settings"))),
 ]

@@ -64,10 +64,12 @@ ONES_OWN = {  # no id in the address: whoever asks sees what is theirs
     "dashboard/settings/provider-keys/",
     "dashboard/settings/provider-keys/<slug:provider>/",
     "dashboard/settings/provider-keys/fallback/",
+    *("dashboard/webhooks/", "dashboard/webhooks/new/"),
 }
 PAGES = {"identity/o/authorize", "identity/o/device"}  # they lead to the sign-in
 _W = "api/v1/workspaces/<str:workspace_id>"
 _D = "dashboard/workspaces/<str:workspace_id>"
+_H = "dashboard/webhooks/<str:webhook_id>"
 OWNED = {  # the ids in the address belong to somebody
     "api/v1/me/sessions/<str:session_id>",
     "dashboard/settings/sessions/<str:session_id>/end/",
@@ -91,6 +93,8 @@ OWNED = {  # the ids in the address belong to somebody
     *(f"{_D}/search/", f"{_D}/files/", f"{_D}/source/<path:path>/"),
     *(f"{_D}/jobs/<str:job_id>/", f"{_D}/jobs/<str:job_id>/cancel/"),
     *("dashboard/chat/<str:conversation_id>/",),
+    *(f"{_H}/", f"{_H}/edit/", f"{_H}/test/", f"{_H}/rotate/", f"{_H}/delete/"),
+    *(f"{_H}/enable/", f"{_H}/disable/"),
     "dashboard/settings/provider-keys/<str:provider_key_id>/test/",
     "dashboard/settings/provider-keys/<str:provider_key_id>/remove/",
     "dashboard/chat/<str:conversation_id>/delete/",

@@ -28,6 +28,7 @@ PAGES = [
     *("/dashboard/connect/", "/dashboard/connect/vscode/", "/dashboard/why/"),
     *("/dashboard/why/quota_exceeded/", "/dashboard/usage/?period=day"),
     *("/dashboard/workspaces/", "/dashboard/workspaces/new/", "/dashboard/chat/"),
+    *("/dashboard/webhooks/", "/dashboard/webhooks/new/", "webhook"),
     *("workspace", "workspace search", "workspace files", "workspace rules"),
     *("source", "conversation"),
 ]
@@ -197,6 +198,27 @@ def test_a_key_is_rotated_and_its_successor_revoked(member):
     member.submit()
 
     expect(member.page.locator(".messages")).to_contain_text("is revoked")
+
+
+def test_a_webhook_is_made_tried_paused_and_removed(member):
+    member.go("/dashboard/webhooks/new/")
+    member.page.check("text=An index is ready")
+    member.submit(url="https://hooks.invalid/told", description="CI")
+    assert member.page.text_content("#new-secret").startswith("whsec_")
+    member.page.click("text=I have copied it")
+    member.addresses["webhook"] = member.page.url
+    member.page.click("text=Send a test")
+    expect(member.page.locator(".messages")).to_contain_text("did not get through")
+    member.page.click("summary:has-text('webhook.test')")
+    expect(member.page.locator("main pre")).to_contain_text("webhook_id")
+    member.page.click("text=Disable")
+    expect(member.page.locator("main")).to_contain_text("You disabled it.")
+    member.page.click("button >> text=Enable")
+    expect(member.page.locator(".badge-good").first).to_have_text("Enabled")
+
+    member.page.click("text=Delete")
+    member.go(member.addresses["webhook"])  # nothing has gone before one says so
+    expect(member.page.locator("h1")).to_have_text("CI")
 
 
 def test_the_guides_are_searched_and_their_code_copied(member):
