@@ -10,6 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "aiassist.settings.production")
 django_application = get_asgi_application()
 
 # The apps' own imports need Django to be set up.
+from aiassist.lib.asgi import UncleanEnds  # noqa: E402
 from assistant.asgi import EndStreamsOnStop  # noqa: E402
 from assistant.lean import LeanFaces  # noqa: E402
 from workspaces.asgi import UploadGate  # noqa: E402
@@ -20,4 +21,4 @@ from workspaces.vectors import get_store  # noqa: E402
 # to import than /health/detailed waits for an answer. Neither asks any server.
 _ = get_resolver().url_patterns, get_store()
 
-application = EndStreamsOnStop(LeanFaces(UploadGate(django_application)))
+application = EndStreamsOnStop(LeanFaces(UncleanEnds(UploadGate(django_application))))

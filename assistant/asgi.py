@@ -8,19 +8,16 @@ settled.
 import asyncio
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
 
+from aiassist.lib.asgi import App, Receive, Scope, Send
 from assistant.gateway.turn import end_all
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
-App = Callable[..., Awaitable[None]]  # (scope, receive, send)
 Handler = Callable[[int, FrameType | None], Any]
 
 

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,7 @@ from django.http.request import split_domain_port, validate_host
 
 from aiassist.api.problems import CONTENT_TYPE, as_app_error, headers_of
 from aiassist.lib import jsons
+from aiassist.lib.asgi import App, Receive, Scope, Send, end_unclean
 from aiassist.lib.db import keep
 from aiassist.lib.errors import AppError, QuotaExceeded, TooLarge, UnreadableBody
 from aiassist.lib.request_ids import accepted_or_new, current_request_id
@@ -53,12 +54,6 @@ _STREAM_HEADERS = {
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
-
-Scope = dict[str, Any]
-Message = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[..., Awaitable[None]]  # (scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +191,8 @@ class _Call:
         """Answer an error in the face's shape, or end an open stream with it."""
         if self.has_begun:
             if self._writer is not None:
-                await self._last(self._writer.failure(error))
+                await self._piece(self._writer.failure(error))
+            end_unclean()
             return
         face = self._address.face
         status = face.status(error)
@@ -264,7 +260,7 @@ class _Call:
             return
         if not self.has_begun:
             await self._open_stream()
-        await self._last(writer.ending(result))
+        await self._send({"type": "http.response.body", "body": writer.ending(result)})
 
     async def _open_stream(self) -> None:
         if self.has_begun or self._turn is None or self._writer is None:
@@ -278,11 +274,6 @@ class _Call:
         await self._send(
             {"type": "http.response.body", "body": piece, "more_body": True}
         )
-
-    async def _last(self, piece: bytes) -> None:
-        if piece:
-            await self._piece(piece)
-        await self._send({"type": "http.response.body", "body": b""})
 
     async def _whole(self, turn: Turn, face: Face, wanted: Wanted) -> None:
         deltas: list[Delta] = []

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from aiassist.lib.asgi import end_unclean
 from aiassist.lib.errors import AppError
 from assistant.gateway.outcome import Result
 from assistant.gateway.plan import Ask, Options
@@ -94,8 +95,8 @@ class Writer(Protocol):
 async def written(turn: ReadTurn, writer: Writer) -> AsyncGenerator[bytes, None]:
     """Yield the answer as the face writes it.
 
-    After a failure comes an error and no terminator: a broken stream must not look
-    like a whole one.
+    After a failure comes an error and no terminator, and the connection closes: a
+    broken stream must not look like a whole one.
     """
     async with aclosing(turn.batches()) as batches:
         yield writer.opening()
@@ -109,6 +110,7 @@ async def written(turn: ReadTurn, writer: Writer) -> AsyncGenerator[bytes, None]
             return
         if result.error is not None:
             yield writer.failure(result.error)
+            end_unclean()
         else:
             yield writer.ending(result)
 

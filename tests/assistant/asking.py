@@ -1,7 +1,7 @@
 """Ask a running site for an answer and read its events."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
@@ -14,6 +14,8 @@ import httpx2
 from tests.support.people import Person
 from tests.support.ports import wait_for
 
+LAST_BYTES = 65_536
+
 
 @dataclass(frozen=True)
 class Event:
@@ -23,20 +25,45 @@ class Event:
 
 @contextmanager
 def streaming(
-    site: str, person: Person, path: str = "/api/v1/assistant/chat", **body: Any
+    site: str,
+    person: Person,
+    path: str = "/api/v1/assistant/chat",
+    headers: Mapping[str, str] | None = None,
+    **body: Any,
 ) -> Iterator[httpx2.Response]:
-    """Open a stream; leaving the block hangs up."""
+    """Open a stream; leaving the block hangs up. How it ends is looked at."""
     body.setdefault("stream", True)
-    if path == "/api/v1/assistant/chat":
+    if path == "/api/v1/assistant/chat" and "messages" not in body:
         body.setdefault("message", "Where are timeouts set?")
+    given = {"X-API-Key": person.key, **(headers or {})}
     with httpx2.stream(
-        "POST",
-        site + path,
-        json=body,
-        headers={"X-API-Key": person.key},
-        timeout=20,
+        "POST", site + path, json=body, headers=given, timeout=20
     ) as response:
+        if response.headers["content-type"].startswith("text/event-stream"):
+            response.stream = _Watched(response.stream)
         yield response
+
+
+class _Watched(httpx2.SyncByteStream):
+    """Whose last event is an error ends unclean, nobody else."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def __iter__(self) -> Iterator[bytes]:
+        last, is_cut = b"", False
+        try:
+            for piece in self._source:
+                last = (last + piece)[-LAST_BYTES:]
+                yield piece
+        except httpx2.RemoteProtocolError:
+            is_cut = True
+        last = last.rstrip().rpartition(b"\n\n")[2]
+        is_error = b"event: error" in last or b'"error":{' in last
+        assert is_cut == is_error, last
+
+    def close(self) -> None:
+        self._source.close()
 
 
 @contextmanager

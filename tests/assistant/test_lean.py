@@ -12,7 +12,13 @@ from assistant.floods import FAILURES_PER_MINUTE, Floods
 from assistant.gateway import vitals
 from billing import entry
 from billing.outbox import outbox
-from tests.assistant.asking import events_of, open_holds, record_after, records_of
+from tests.assistant.asking import (
+    events_of,
+    open_holds,
+    record_after,
+    records_of,
+    streaming,
+)
 from tests.fakes.providers import CUT, FakeProvider, Script, openai_stream
 from tests.support.people import Person
 from tests.support.ports import wait_for
@@ -123,12 +129,15 @@ def test_both_doors_stream_the_assistants_events_alike(
     whole = openai_stream("Hello", " you")
     openai.will(Script([*whole.steps[:2], CUT]) if breaks else whole)
 
-    answers = both(asgi_server, path, body | {"stream": True}, **{"x-api-key": pro.key})
+    found = []
+    for headers in ({}, {"origin": "https://elsewhere.example"}):
+        with streaming(asgi_server, pro, path, headers, **body) as answer:
+            assert answer.headers["content-type"] == EVENTS
+            found.append([(e.name, steady(e.data)) for e in events_of(answer)])
 
-    lean, django = ([(e.name, steady(e.data)) for e in events_of(a)] for a in answers)
+    lean, django = found
     assert lean == django
     assert (lean[0][0], lean[-1][0]) == ("context", "error" if breaks else "done")
-    assert {a.headers["content-type"] for a in answers} == {EVENTS}
 
 
 EVENTS = "text/event-stream; charset=utf-8"

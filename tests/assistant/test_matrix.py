@@ -15,7 +15,7 @@ from aiassist.lib.shared_breaker import breakers
 from assistant.gateway import routing
 from assistant.models import AIModel
 from tests.assistant import test_translation, vendors
-from tests.assistant.asking import open_holds, records_of
+from tests.assistant.asking import open_holds, records_of, streaming
 from tests.assistant.conftest import CANARY_KEY, on_tier
 from tests.fakes.providers import CUT, FakeProvider, Script, failure
 from tests.fakes.responses import responses_stream, responses_tool_call
@@ -102,9 +102,10 @@ def site(asgi_server: str, provider: FakeProvider, pro: Person, settings: Any) -
 
 
 def send(site: str, person: Person, path: str, **body: Any) -> httpx2.Response:
-    headers = {"X-API-Key": person.key}
-    given = FACES[path] | body
-    return httpx2.post(site + path, json=given, headers=headers, timeout=30)
+    given = {"stream": False} | FACES[path] | body
+    with streaming(site, person, path, **given) as response:
+        response.read()
+    return response
 
 
 def bodies_of(response: httpx2.Response) -> list[Any]:

@@ -166,12 +166,7 @@ def test_an_unforeseen_failure_is_told_and_its_text_is_not_logged(
 
     monkeypatch.setattr(turns, "first_to_answer", broken)
 
-    with httpx2.stream(
-        "POST",
-        f"{asgi_server}/api/v1/assistant/chat",
-        json={"message": "Hi", "stream": True},
-        headers={"X-API-Key": pro.key, **header},
-    ) as response:
+    with streaming(asgi_server, pro, headers=header) as response:
         events = list(events_of(response))
 
     assert data_of(events, "error")["code"] == code
