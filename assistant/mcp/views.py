@@ -1,10 +1,13 @@
 """The door at /mcp, and where clients learn how to knock.
 
-A session's cookie opens nothing here: other sites could send it along.
-Source: https://www.rfc-editor.org/rfc/rfc9728
+A session's cookie opens nothing here: other sites could send it along. Nor may their
+pages call it with anything else.
+Sources: https://www.rfc-editor.org/rfc/rfc9728
+https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#security-warning
 """
 
 from django.apps import apps
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.decorators import method_decorator
 from django.views import View
@@ -14,9 +17,10 @@ from accounts.principals import Principal, resolve
 from accounts.scopes import ASSISTANT, SEARCH, WORKSPACES
 from aiassist.api.problems import CONTENT_TYPE, headers_of, problem_body, request_id_of
 from aiassist.lib.db import in_db
-from aiassist.lib.errors import AppError, NotAuthenticated
+from aiassist.lib.errors import AppError, NotAuthenticated, PermissionDenied
 from assistant.mcp.tools import Call
 
+SCOPES = (ASSISTANT, SEARCH, WORKSPACES)
 METADATA = "/.well-known/oauth-protected-resource"
 
 
@@ -31,6 +35,7 @@ class McpView(View):
         from assistant.mcp.server import serve  # noqa: PLC0415
 
         try:
+            _require_known_origin(request)
             principal = await in_db(_principal, request)
         except AppError as error:
             return _refusal(request, error)
@@ -57,12 +62,23 @@ class ProtectedResourceView(View):
             "resource": f"{origin}/mcp",
             "resource_name": "aiassist",
             "bearer_methods_supported": ["header"],
-            "scopes_supported": [ASSISTANT, SEARCH, WORKSPACES],
+            "scopes_supported": list(SCOPES),
             "resource_documentation": f"{origin}/guides/mcp/",
         }
         if apps.is_installed("allauth.idp.oidc"):
             body["authorization_servers"] = [origin]
         return JsonResponse(body)
+
+
+def _require_known_origin(request: HttpRequest) -> None:
+    """Refuse pages of other sites, whose name may lead to this address by now.
+
+    Programs send no Origin. The host was compared with ALLOWED_HOSTS before.
+    """
+    origin = request.headers.get("Origin")
+    own = f"{request.scheme}://{request.get_host()}"
+    if origin not in (None, own, *settings.CORS_ALLOWED_ORIGINS):
+        raise PermissionDenied("Pages of this origin may not call this address.")
 
 
 def _principal(request: HttpRequest) -> Principal:
@@ -86,6 +102,7 @@ def _refusal(request: HttpRequest, error: AppError) -> HttpResponse:
     if error.status == 401:
         metadata = request.build_absolute_uri(f"{METADATA}/mcp")
         response["WWW-Authenticate"] = (
-            f'Bearer realm="aiassist", resource_metadata="{metadata}"'
+            f'Bearer realm="aiassist", resource_metadata="{metadata}", '
+            f'scope="{" ".join(SCOPES)}"'
         )
     return response

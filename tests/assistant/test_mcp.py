@@ -115,7 +115,8 @@ def test_without_a_credential_the_way_to_one_is_told(alice: Person) -> None:
         assert answered.status_code == 401
         challenge = answered.headers["WWW-Authenticate"]
         assert 'resource_metadata="http://testserver/.well-known/' in challenge
-    url = challenge.split('resource_metadata="')[1].rstrip('"')
+        assert challenge.endswith('scope="assistant search workspaces"')
+    url = challenge.split('resource_metadata="')[1].split('"')[0]
     metadata = Browser().get(url.removeprefix("http://testserver")).json()
     assert metadata["resource"] == "http://testserver/mcp"
     assert "search" in metadata["scopes_supported"]
@@ -132,6 +133,40 @@ def test_a_wrong_key_is_401_and_get_is_405(alice: Person) -> None:
     assert wrong.status_code == 401
     assert wrong.json()["code"] == "malformed_credential"
     assert alice.api.get("/mcp").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://testserver", 200),
+        ("https://ide.example.com", 200),
+        ("https://testserver", 403),
+        ("http://testserver:8001", 403),
+        ("https://evil.example.com", 403),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+def test_a_page_of_another_origin_may_not_call_it(
+    origin: str, status: int, alice: Person, settings: Any
+) -> None:
+    """Its name may lead here by now (DNS rebinding); programs send no Origin."""
+    settings.CORS_ALLOWED_ORIGINS = ["https://ide.example.com"]
+    listing = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+    answered = alice.api.post(
+        "/mcp",
+        json.dumps(listing),
+        content_type="application/json",
+        headers={
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": "2025-06-18",
+            "Origin": origin,
+        },
+    )
+
+    assert answered.status_code == status
+    assert ("result" in answered.json()) == (status == 200)
 
 
 def test_t2_a_strangers_workspace_is_like_an_unknown_one(
