@@ -28,8 +28,7 @@ function citing(citations) {
   const byPath = new Map(citations.map((each) => [each.path, each]));
   return (path, start, end) => {
     const found = path ? byPath.get(path) : byNumber.get(start);
-    if (!found) return "";
-    return path ? sourceUrl(found, start, end) : sourceUrl(found);
+    return found ? sourceUrl(found, ...(path ? [start, end] : [])) : "";
   };
 }
 
@@ -97,6 +96,8 @@ function addUsage(answer) {
 
 const UNREACHED = { detail: "The server could not be reached. Check the connection and ask again." };
 
+const BROKE = { detail: "The connection broke before the answer was complete." };
+
 /* What a refusal means on this page, where the API's own words would not help. */
 function wordsFor(problem) {
   if (problem.code === "not_authenticated") return "You are signed out. Your question is not lost.";
@@ -147,14 +148,18 @@ function askAgain(answer) {
   ask(answer.question);
 }
 
+function conversationUrl(id) {
+  return root.dataset.conversationUrl.replace("CONVERSATION", id);
+}
+
 function nameConversation(id, question) {
   if (!id || form.elements.conversation_id.value) return;
   form.elements.conversation_id.value = id;
-  root.querySelector("#chat-title").textContent = question.split("\n")[0].slice(0, 80);
-  const url = root.dataset.conversationUrl.replace("CONVERSATION", id);
-  history.replaceState(null, "", url);
-  const link = element("a", "", question.split("\n")[0].slice(0, 80));
-  link.href = url;
+  const title = question.split("\n")[0].slice(0, 80);
+  root.querySelector("#chat-title").textContent = title;
+  const link = element("a", "", title);
+  link.href = conversationUrl(id);
+  history.replaceState(null, "", link.href);
   link.setAttribute("aria-current", "page");
   root.querySelector("[data-chat-none]")?.remove();
   root.querySelector("[data-chat-list]").prepend(element("li", "", link));
@@ -207,27 +212,27 @@ function bodyOf(question) {
   }
   const workspaces = new FormData(form).getAll("workspace_ids");
   if (workspaces.length) body.workspace_ids = workspaces;
-  return JSON.stringify(body);
+  return body;
+}
+
+function post(address, body, signal) {
+  const headers = {
+    "Content-Type": "application/json",
+    Accept: "text/event-stream, application/json, application/problem+json",
+    "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
+  };
+  return fetch(address, { method: "POST", headers, body: JSON.stringify(body), signal });
 }
 
 async function stream(answer) {
-  const response = await fetch(root.dataset.endpoint, {
-    method: "POST",
-    signal: running.signal,
-    headers: {
-      "Content-Type": "application/json",
-      Accept: "text/event-stream, application/problem+json",
-      "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
-    },
-    body: bodyOf(answer.question),
-  });
+  const response = await post(root.dataset.endpoint, bodyOf(answer.question), running.signal);
   if (!response.ok) {
     answer.ended = true;
     showProblem(answer, await response.json().catch(() => ({})));
     return;
   }
   await readEvents(response.body, (name, data) => take(answer, name, data));
-  if (!answer.ended) showProblem(answer, { detail: "The connection broke before the answer was complete." });
+  if (!answer.ended) showProblem(answer, BROKE);
 }
 
 function setRunning(on) {
@@ -248,9 +253,8 @@ async function ask(question) {
     if (error.name === "AbortError") {
       note(answer, "You stopped this answer.");
       announce("Stopped.");
-    } else {
-      const broke = { detail: "The connection broke before the answer was complete." };
-      showProblem(answer, answer.isKept ? broke : UNREACHED);
+    } else if (!answer.ended) {
+      showProblem(answer, answer.isKept ? BROKE : UNREACHED);
     }
   }
   answer.node.classList.remove("is-waiting");
@@ -267,7 +271,7 @@ async function ask(question) {
 async function settle(answer, triesLeft = 3) {
   const id = form.elements.conversation_id.value;
   if (!id || !answer.isKept) return;
-  const response = await fetch(root.dataset.conversationUrl.replace("CONVERSATION", id)).catch(() => null);
+  const response = await fetch(conversationUrl(id)).catch(() => null);
   if (!response?.ok || running) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   for (const part of [".chat-head", ".chat-list"]) {
@@ -301,20 +305,14 @@ async function retry() {
 }
 
 async function takeBack(last) {
-  const headers = {
-    "Content-Type": "application/json",
-    "X-CSRFToken": form.elements.csrfmiddlewaretoken.value,
-  };
   // What a limit would refuse must not cost the answer that is there.
-  const wish = { method: "POST", headers, body: JSON.stringify({ feature: "basic_chat" }) };
-  const verdict = await (await fetch(root.dataset.checkUrl, wish)).json();
+  const verdict = await (await post(root.dataset.checkUrl, { feature: "basic_chat" })).json();
   if (!verdict.allowed) {
     showProblem({ node: last, isKept: true }, verdict.reasons?.[0] ?? verdict);
     return "";
   }
   const id = form.elements.conversation_id.value;
-  const address = `${root.dataset.conversationUrl.replace("CONVERSATION", id)}retry/`;
-  const response = await fetch(address, { method: "POST", headers });
+  const response = await post(`${conversationUrl(id)}retry/`, {});
   if (!response.ok) {
     showProblem({ node: last, isKept: true }, { code: response.status === 404 ? "not_found" : "" });
     return "";
@@ -409,13 +407,5 @@ picker.addEventListener("change", ({ target }) => {
     if (target.checked && box !== target && isAll !== ("pickerAll" in box.dataset)) box.checked = false;
   }
   tellChosen();
-});
-picker.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  picker.open = false;
-  picker.querySelector("summary").focus();
-});
-addEventListener("click", (event) => {
-  if (!picker.contains(event.target)) picker.open = false;
 });
 tellChosen();

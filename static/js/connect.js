@@ -13,13 +13,10 @@ function initialize() {
 }
 
 async function sentence(response) {
-  if (response.ok) {
-    const told = await response.json().catch(() => ({}));
-    const n = told.data?.length;
-    return n ? `It works: ${n} model${n === 1 ? "" : "s"} to choose from.` : "It works.";
-  }
   const told = await response.json().catch(() => ({}));
-  return told.detail || told.error?.message || `Refused with status ${response.status}.`;
+  if (!response.ok) return told.detail || told.error?.message || `Refused with status ${response.status}.`;
+  const n = told.data?.length;
+  return n ? `It works: ${n} model${n === 1 ? "" : "s"} to choose from.` : "It works.";
 }
 
 async function test(button) {

@@ -3,35 +3,30 @@
 const LEFT_BEHIND = new Set([".git", ".hg", ".svn", "node_modules", ".venv", "venv", "__pycache__", "target", "dist"]);
 const BLOCK = 512;
 
-function field(text, length) {
-  return text.padEnd(length, "\0").slice(0, length);
+function bytesOf(text) {
+  return new TextEncoder().encode(text);
 }
 
 function octal(number, length) {
   return number.toString(8).padStart(length - 1, "0") + "\0";
 }
 
+/* What of a name is not ASCII stands in the record before it. */
 function header(name, size, type) {
-  const block = new Uint8Array(BLOCK);
-  const put = (bytes, at) => block.set(bytes, at);
-  const ascii = (text) => new TextEncoder().encode(text);
-  put(new TextEncoder().encode(name).slice(0, 100), 0);
-  put(ascii(octal(0o644, 8) + octal(0, 8) + octal(0, 8) + octal(size, 12) + octal(0, 12)), 100);
-  put(ascii("        "), 148);
-  put(ascii(type), 156);
-  put(ascii(field("ustar", 6) + "00"), 257);
-  const sum = block.reduce((total, byte) => total + byte, 0);
-  put(ascii(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
-  return block;
+  const start = name.replace(/[^ -~]/g, "_").slice(0, 100).padEnd(100, "\0");
+  const numbers = octal(0o644, 8) + octal(0, 8) + octal(0, 8) + octal(size, 12) + octal(0, 12);
+  const written = (sum) => bytesOf(`${start}${numbers}${sum}${type.padEnd(101, "\0")}ustar\0${"00".padEnd(249, "\0")}`);
+  const sum = written(" ".repeat(8)).reduce((total, byte) => total + byte, 0);
+  return written(`${octal(sum, 7)} `);
 }
 
 /* A name that does not fit into 100 bytes stands in a pax record before its file. */
 function record(path) {
   const tail = ` path=${path}\n`;
-  const bytes = new TextEncoder().encode(tail).length;
+  const bytes = bytesOf(tail).length;
   let length = bytes + String(bytes).length;
   if (String(length).length > String(bytes).length) length = bytes + String(length).length;
-  return new TextEncoder().encode(`${length}${tail}`);
+  return bytesOf(`${length}${tail}`);
 }
 
 function padding(size) {
@@ -42,8 +37,7 @@ function padding(size) {
 export async function pack(files) {
   const parts = [];
   for (const { path, file } of files) {
-    const name = new TextEncoder().encode(path);
-    if (name.length > 100 || name.length !== path.length) {
+    if (!/^[ -~]{1,100}$/.test(path)) {
       const text = record(path);
       parts.push(header("pax", text.length, "x"), text, padding(text.length));
     }
