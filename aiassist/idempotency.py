@@ -11,11 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import Context
 from typing import Any
 
-from asgiref.sync import (
-    ThreadSensitiveContext,
-    iscoroutinefunction,
-    markcoroutinefunction,
-)
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
@@ -31,7 +27,7 @@ from aiassist.api.problems import (
     public_details,
     request_id_of,
 )
-from aiassist.lib.db import in_background, in_db, keep
+from aiassist.lib.db import in_background, in_db, keep, thread_of_its_own
 from aiassist.lib.errors import AppError, ServiceUnavailable
 from aiassist.lib.request_ids import current_request_id
 from assistant.faces.anthropic_errors import AnthropicErrors
@@ -96,7 +92,7 @@ class IdempotencyMiddleware:
     ) -> HttpResponseBase:
         current_request_id.set(request_id)
         try:
-            async with ThreadSensitiveContext():
+            async with thread_of_its_own():
                 response = await self._aplain(request)
         except BaseException:
             await in_background(claim.lose)

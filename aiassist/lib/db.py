@@ -1,11 +1,17 @@
 """Call the database from async code without holding a connection afterwards."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
+from asgiref.sync import (
+    AsyncToSync,
+    SyncToAsync,
+    ThreadSensitiveContext,
+    sync_to_async,
+)
 from django.db import connections
 
 P = ParamSpec("P")
@@ -73,6 +79,20 @@ async def in_background(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs)
             release_connections()
 
     return await asyncio.shield(loop.run_in_executor(_threads, run))
+
+
+@asynccontextmanager
+async def thread_of_its_own() -> AsyncIterator[None]:
+    """Give synchronous code a thread, as a request has, that ends with the block.
+
+    Django tells no such thread that its request has ended: a connection that it still
+    held would be lost to the pool.
+    """
+    async with ThreadSensitiveContext():
+        try:
+            yield
+        finally:
+            await sync_to_async(release_connections)()
 
 
 def keep(work: "asyncio.Future[Any]") -> None:

@@ -20,6 +20,7 @@ from assistant.gateway import turn
 from tests.assistant.asking import allow, open_holds, records_of, settled_after
 from tests.assistant.conftest import on_tier
 from tests.fakes.providers import HOLD, FakeProvider, Script, failure, openai_stream
+from tests.support import pool
 from tests.support.people import Person
 from tests.support.ports import wait_for
 from workspaces.models import Workspace
@@ -181,6 +182,14 @@ def test_q13_in_parallel_one_is_carried_out(asgi_server: str, alice: Person) -> 
     assert counts[201] >= 1
     assert len({a.json()["id"] for a in answers if a.status_code == 201}) == 1
     assert len(names(alice)) == 1
+
+
+def test_s8_a_call_with_a_key_gives_its_connection_back(
+    asgi_server: str, alice: Person
+) -> None:
+    assert send(asgi_server, alice, "/api/v1/workspaces", name="code").is_success
+
+    wait_for(lambda: pool.in_use() == 0, what="the pool")
 
 
 @pytest.mark.parametrize(
