@@ -33,18 +33,37 @@ from workspaces.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text, objec
 MAX_HEAD_CHARS = 64 * 1024  # of one file
 MAX_CUT_BYTES = 1024 * 1024  # of all heads that are cut to measure
 ENOUGH_BYTES = 32 * 1024  # of one language: then its own measure is believed alone
-# Bytes a chunk, averages of known repositories; used where no head was sent.
+# Bytes a chunk, used where no head was sent: geometric means over 24 repositories (each
+# counts by the root of its chunks), given in docs/developer/indexing-performance.md.
 BYTES_PER_CHUNK = {
-    "python": 510,
-    "html": 350,
+    "bash": 430,
+    "c": 390,
+    "c_sharp": 450,
+    "cpp": 380,
     "css": 260,
-    "markdown": 460,
-    "javascript": 470,
-    "typescript": 470,
-    "xml": 275,
-    "yaml": 400,
-    "text": 410,
+    "csv": 300,
+    "go": 370,
+    "html": 430,
+    "java": 410,
+    "javascript": 360,
+    "json": 340,
+    "kotlin": 590,
+    "markdown": 430,
+    "php": 410,
+    "python": 420,
+    "restructuredtext": 590,
+    "ruby": 410,
+    "rust": 380,
+    "scss": 510,
+    "text": 430,
+    "toml": 250,
+    "tsx": 370,
+    "typescript": 360,
+    "xml": 520,
+    "yaml": 380,
 }
+# How much a file's head tells of its rest, beside what others of its language tell.
+_LIKE_ITS_HEAD = 0.5
 _START_SECONDS = 1.0  # accepting, planning and switching
 
 
@@ -307,6 +326,10 @@ def _chunks_of(
 ) -> float:
     if not file.size:
         return 0.0
-    n_bytes, n_chunks = cut or (0, 0)
-    rest = (file.size - n_bytes) * (density or 1 / OTHER_BYTES_PER_CHUNK)
-    return n_chunks + rest if n_bytes else max(1.0, rest)
+    usual = density or 1 / OTHER_BYTES_PER_CHUNK
+    if cut is None:
+        return max(1.0, file.size * usual)
+    n_bytes, n_chunks = cut
+    own = n_chunks / n_bytes
+    rest = _LIKE_ITS_HEAD * own + (1 - _LIKE_ITS_HEAD) * usual
+    return n_chunks + (file.size - n_bytes) * rest

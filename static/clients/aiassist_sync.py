@@ -35,7 +35,7 @@ PRUNED = {
 BATCH_BYTES = 2 * 1024 * 1024
 BATCH_FILES = 250
 HEAD_CHARS = 8000
-HEADS = 150
+LARGEST, OTHERS = 40, 80  # whose heads a preview sends
 TRIES = 6
 SETTLED_NS = 3 * 10**9  # FAT counts a file's time in steps of two seconds
 
@@ -435,18 +435,10 @@ def wait(service, workspace, job):
 def preview(service, workspace, folder):
     """Show what a sync would do; nothing is sent but names, sizes and some heads."""
     there = listed(folder)
-    step = max(1, len(there) // HEADS)
-    files = {}
-    for number, (path, seen) in enumerate(there.items()):
-        try:
-            files[path] = {"size": seen.st_size}
-            # Never of a file that may hold secrets.
-            if number % step == 0 and not is_private(path):
-                with open(os.path.join(folder, path), "rb") as file:
-                    head = file.read(HEAD_CHARS).decode("utf-8", "ignore")
-                files[path]["head"] = head
-        except OSError:
-            continue
+    files = {path: {"size": seen.st_size} for path, seen in there.items()}
+    by_size = sorted(files, key=lambda path: -files[path]["size"])
+    add_heads(folder, files, by_size[: 10 * LARGEST], LARGEST)
+    add_heads(folder, files, list(files)[:: max(1, len(files) // OTHERS)], OTHERS)
     found = service.call(
         "POST",
         f"/workspaces/{workspace}/preview",
@@ -468,6 +460,24 @@ def preview(service, workspace, folder):
     for broken in fit["breaks"]:
         say("does not fit: " + broken["detail"])
     return bool(fit["fits"])
+
+
+def add_heads(folder, files, paths, most):
+    """Add the first lines of so many texts among these, by which chunks are counted."""
+    for path in paths:
+        # Never of a file that may hold secrets.
+        if most == 0 or "head" in files[path] or is_private(path):
+            continue
+        try:
+            with open(os.path.join(folder, path), "rb") as file:
+                head = file.read(HEAD_CHARS)
+        except OSError:
+            continue
+        is_text = b"\0" not in head
+        most -= is_text
+        # Of what is no text so much that it is seen to be none.
+        part = head if is_text else head[: head.index(b"\0") + 1]
+        files[path]["head"] = part.decode("utf-8", "ignore")
 
 
 def is_private(path):

@@ -9,7 +9,7 @@ from aiassist.lib.clock import now
 from tests.workspaces.indexer import Indexer
 from workspaces.jobs import eta_seconds, progress, progress_of
 from workspaces.models import IndexJob, JobPhase, JobState
-from workspaces.pace import measured_pace
+from workspaces.pace import BYTES_PER_CHUNK, measured_pace
 from workspaces.preview import NamedFile, preview
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,8 +157,9 @@ def test_nothing_to_embed_is_no_division_by_nothing(alice):
 
 def test_the_time_left_is_told_from_the_first_moment_on(alice, ended):
     """Before a job has a pace of its own, that of the last jobs counts."""
+    n_bytes = 1000 * BYTES_PER_CHUNK
     reading = running(
-        alice, JobPhase.KEYWORDS, files_total=100, files_read=50, bytes_total=460_000
+        alice, JobPhase.KEYWORDS, files_total=100, files_read=50, bytes_total=n_bytes
     )
     embedding = running(alice, JobPhase.EMBEDDING, chunks_total=1000, chunks=100)
     assert (eta_seconds(reading), eta_seconds(embedding)) == (None, None)
