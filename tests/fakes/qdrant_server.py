@@ -6,7 +6,7 @@ store, as they would share a real server. With a folder it survives a kill -9.
 `PUT /trouble {"after": 3, "how": "die"}`: three more writes succeed, then the next
 one finds the server dying before it, or every call answered "500", "drop" (the
 connection is cut) or "hang" (no answer). `{"how": ""}` ends the trouble.
-`GET /trouble` tells how many writes there were.
+`GET /trouble` tells how many writes there were, and how many calls were struck.
 Source: https://api.qdrant.tech/api-reference
 """
 
@@ -31,6 +31,7 @@ class Trouble:
 
     def __init__(self) -> None:
         self.writes = 0
+        self.struck = 0
         self.left = 0
         self.how = ""
         self._over = threading.Event()
@@ -39,7 +40,7 @@ class Trouble:
         """Start counting anew; whoever hangs is let go."""
         self._over.set()
         self._over = threading.Event()
-        self.how, self.left, self.writes = how, after, 0
+        self.how, self.left, self.writes, self.struck = how, after, 0, 0
 
     def strike(self, *, is_write: bool) -> str:
         """Return what happens to this call: "" if nothing."""
@@ -53,6 +54,7 @@ class Trouble:
             if is_write:
                 os._exit(9)
             return ""
+        self.struck += 1
         if self.how == "hang":
             self._over.wait()
         return self.how
@@ -77,7 +79,8 @@ class Handler(BaseHTTPRequestHandler):
         if parts == ["trouble"]:
             if self.command == "PUT":
                 _trouble.plan(body["how"], body.get("after", 0))
-            self.send({"writes": _trouble.writes, "how": _trouble.how}, 200)
+            told = {"writes": _trouble.writes, "struck": _trouble.struck}
+            self.send({**told, "how": _trouble.how}, 200)
             return
         is_write = self.command != "GET" and parts[-1] not in _READ_VERBS
         struck = _trouble.strike(is_write=is_write)

@@ -36,6 +36,13 @@ class VectorServer:
         """Return how many writes succeeded since `trouble` was last called."""
         return int(self._ask("GET", {})["writes"])
 
+    def was_struck(self) -> bool:
+        """Tell whether `trouble` has come over it since it was called."""
+        try:
+            return int(self._ask("GET", {})["struck"]) > 0
+        except OSError:
+            return True  # it died of it
+
     def _ask(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
         request = Request(
             f"{self.url}/trouble", json.dumps(body).encode(), method=method
