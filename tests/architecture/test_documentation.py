@@ -1,4 +1,4 @@
-"""Settings and error codes are documented, every one."""
+"""Settings and error codes are documented, every one, and the guides are found."""
 
 import importlib
 import re
@@ -57,3 +57,18 @@ def test_every_error_code_is_documented() -> None:
 
     assert error_codes() - documented == set()
     assert documented - error_codes() == {"bad_request", "internal_error"}
+
+
+def test_the_readme_leads_to_every_guide_and_to_no_other_file() -> None:
+    """Links between guides are walked in tests/web/test_guides.py."""
+    readme = (ROOT / "README.md").read_text()
+    found = re.findall(r"\]\((?!https?:)([^)#\s]+)", readme)
+    found += re.findall(r'src(?:set)?="([^"]+)"', readme)
+    guides = {
+        str(file.relative_to(ROOT))
+        for part in ("public", "developer")
+        for file in (ROOT / "docs" / part).glob("*.md")
+    }
+
+    assert guides - set(found) == set()
+    assert [link for link in found if not (ROOT / link).exists()] == []
