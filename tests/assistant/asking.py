@@ -1,7 +1,7 @@
 """Ask a running site for an answer and read its events."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
@@ -28,7 +28,7 @@ def streaming(
     site: str,
     person: Person,
     path: str = "/api/v1/assistant/chat",
-    headers: Mapping[str, str] | None = None,
+    headers: Any = None,  # a mapping; Any, as mypy gives it what stands in `**body`
     **body: Any,
 ) -> Iterator[httpx2.Response]:
     """Open a stream; leaving the block hangs up. How it ends is looked at."""
