@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 
-from accounts import audit
+from accounts import audit, families
 from accounts.models import TokenFamily, User
 from accounts.principals import Principal
 from aiassist.lib.clock import now
@@ -66,14 +66,16 @@ def end_browser_sessions(user: User) -> None:
 @transaction.atomic
 def _end(user: User, sign_in_ids: set[str], request: HttpRequest | None) -> int:
     """End those of the ids that are living sign-ins of the user; return how many."""
-    browsers = {_public_id(session): session for session in _browsers(user)}
-    families = _families(user).filter(pk__in=sign_in_ids)
-    ended = [*(browsers.keys() & sign_in_ids), *families.values_list("pk", flat=True)]
-    _forget([session for key, session in browsers.items() if key in sign_in_ids])
-    families.update(revoked_at=now())
-    for sign_in_id in ended:
-        audit.record("session.ended", actor=user, subject=sign_in_id, request=request)
-    return len(ended)
+    browsers = [s for s in _browsers(user) if _public_id(s) in sign_in_ids]
+    _forget(browsers)
+    for session in browsers:
+        audit.record(
+            "session.ended", actor=user, subject=_public_id(session), request=request
+        )
+    by_token = _families(user).select_related("user").filter(pk__in=sign_in_ids)
+    for family in by_token:
+        families.end(family, "session.ended", request)
+    return len(browsers) + len(by_token)
 
 
 def _browsers(user: User) -> list[UserSession]:

@@ -19,10 +19,9 @@ from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import Token
 
-from accounts import audit
+from accounts import families
 from accounts.errors import TokenReplayed
 from accounts.models import TokenFamily, User
-from aiassist.lib.client_ip import client_ip
 from aiassist.lib.clock import now
 from aiassist.lib.errors import InvalidCredential
 
@@ -75,14 +74,7 @@ class TokenPair:
 
 def sign_in(user: User, request: HttpRequest | None = None) -> TokenPair:
     """Start a family for a user whose credentials were checked."""
-    agent = request.META.get("HTTP_USER_AGENT", "") if request else ""
-    family = TokenFamily.objects.create(
-        user=user,
-        current_jti=uuid4().hex,
-        expires_at=now() + REFRESH_LIFETIME,
-        ip=client_ip(request) if request else None,
-        user_agent=agent.replace("\x00", "")[:200],
-    )
+    family = families.start(user, request, lasts=REFRESH_LIFETIME, jti=uuid4().hex)
     return _pair(family, user)
 
 
@@ -102,7 +94,7 @@ def refresh(raw: str, request: HttpRequest | None = None) -> TokenPair:
         if _is_own_retry(family, claims["jti"]):
             return _pair(family, family.user)
         # Ending the family must be kept, so nothing is raised in here.
-        _end(family, "token.replayed", request)
+        families.end(family, "token.replayed", request)
     raise TokenReplayed
 
 
@@ -121,7 +113,7 @@ def revoke(raw: str, request: HttpRequest | None = None) -> None:
     with transaction.atomic():
         family = _locked_family(claims)
         if family is not None:
-            _end(family, "token.revoked", request)
+            families.end(family, "token.revoked", request)
 
 
 def read_access(raw: str) -> AccessClaims:
@@ -146,18 +138,8 @@ def _read(raw: str, kind: type[_OurToken]) -> _OurToken:
 
 
 def _locked_family(claims: _OurToken) -> TokenFamily | None:
-    """Lock and return the living family of the claims' living user."""
-    family = (
-        TokenFamily.objects.select_for_update(of=("self",))
-        .select_related("user")
-        .filter(pk=claims["fam"], user_id=claims["sub"])
-        .first()
-    )
-    if family is None or family.revoked_at or family.expires_at <= now():
-        return None
-    if not family.user.is_active or family.user.deleted_at:
-        return None
-    return family
+    family = families.locked(str(claims["fam"]))
+    return family if family is not None and family.user_id == claims["sub"] else None
 
 
 def _rotate(family: TokenFamily) -> None:
@@ -172,12 +154,6 @@ def _rotate(family: TokenFamily) -> None:
 
 def _is_own_retry(family: TokenFamily, jti: str) -> bool:
     return jti == family.previous_jti and now() - family.rotated_at <= RETRY_GRACE
-
-
-def _end(family: TokenFamily, action: str, request: HttpRequest | None) -> None:
-    family.revoked_at = now()
-    family.save(update_fields=["revoked_at"])
-    audit.record(action, actor=family.user, subject=family, request=request)
 
 
 def _pair(family: TokenFamily, user: User) -> TokenPair:

@@ -18,10 +18,9 @@ from django.core.cache import cache
 from django.db import transaction
 from django.http import HttpRequest
 
-from accounts import audit
+from accounts import audit, families
 from accounts.models import TokenFamily, User
 from accounts.tokens import REFRESH_LIFETIME, RETRY_GRACE
-from aiassist.lib.client_ip import client_ip
 from aiassist.lib.clock import now
 from aiassist.lib.errors import InvalidCredential
 
@@ -121,21 +120,6 @@ def of_token(raw: str) -> str | None:
     return token.data.get("family") if token is not None else None
 
 
-def locked(family_id: str | None) -> TokenFamily | None:
-    """Lock and return a living family of a living user, within a transaction."""
-    if family_id is None:
-        return None
-    family = (
-        TokenFamily.objects.select_for_update(of=("self",))
-        .select_related("user")
-        .filter(pk=family_id, revoked_at__isnull=True, expires_at__gt=now())
-        .first()
-    )
-    if family is None or not family.user.is_active or family.user.deleted_at:
-        return None
-    return family
-
-
 def is_replay(raw: str) -> bool:
     """Whether a refresh token was spent so long ago that no retry explains it.
 
@@ -171,19 +155,6 @@ def bind(
     )
 
 
-def end(family: TokenFamily, action: str, request: HttpRequest | None) -> None:
-    """End a family and say so; its tokens are good for nothing from here on."""
-    family.revoked_at = now()
-    family.save(update_fields=["revoked_at"])
-    audit.record(
-        action,
-        actor=family.user,
-        subject=family,
-        request=request,
-        app=family.client_id,
-    )
-
-
 def forget_old() -> int:
     """Delete what has run out; spent tokens stay as long as a copy may turn up."""
     gone = Token.objects.expired()
@@ -194,14 +165,7 @@ def forget_old() -> int:
 
 @transaction.atomic
 def _approve(user: User, client: Client, request: HttpRequest) -> TokenFamily:
-    family = TokenFamily.objects.create(
-        user=user,
-        client=client,
-        current_jti="",
-        expires_at=now() + _APPROVAL_LASTS,
-        ip=client_ip(request),
-        user_agent=request.headers.get("User-Agent", "").replace("\x00", "")[:200],
-    )
+    family = families.start(user, request, lasts=_APPROVAL_LASTS, client=client)
     audit.record(
         "app.connected", actor=user, subject=family, request=request, app=client.pk
     )

@@ -75,10 +75,10 @@ def register(body: bytes) -> Client:
 def learn(client_id: str) -> None:
     """See to it that the app behind an address is known as its document says today.
 
-    Does nothing for other ids. Raises ValidationError when the document cannot be
-    had or is not one; apps that staff registered under an address stay as they are.
+    Raises ValidationError when the document cannot be had or is not one. Does nothing
+    where the way is closed, and apps that staff registered so stay as they are.
     """
-    if not client_id.startswith("https:") or not is_open("document"):
+    if not is_open("document"):
         return
     known = Client.objects.filter(pk=client_id).first()
     if known is not None and not _is_outdated(known):

@@ -4,14 +4,15 @@ from allauth.idp.oidc.views import configuration, jwks
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from accounts.identity import machine_views as machines
 from accounts.identity import views
 
 _machines = [
-    path("token", views.TokenView.as_view(), name="token"),
-    path("revoke", views.RevokeView.as_view(), name="revoke"),
-    path("device/code", views.DeviceCodeView.as_view(), name="device_code"),
-    path("register", views.RegisterView.as_view(), name="client_registration"),
-    path("userinfo", views.UserInfoView.as_view(), name="userinfo"),
+    path("token", machines.TokenView.as_view(), name="token"),
+    path("revoke", machines.RevokeView.as_view(), name="revoke"),
+    path("device/code", machines.DeviceCodeView.as_view(), name="device_code"),
+    path("register", machines.RegisterView.as_view(), name="client_registration"),
+    path("userinfo", machines.UserInfoView.as_view(), name="userinfo"),
 ]
 _people = [
     path("authorize", views.AuthorizationView.as_view(), name="authorization"),

@@ -449,7 +449,7 @@ def test_the_metadata_leads_from_mcp_to_the_provider(db):
 
 
 def test_too_many_calls_of_one_address_are_refused(db, settings, monkeypatch):
-    monkeypatch.setattr("accounts.identity.views._PER_ADDRESS", "1/m")
+    monkeypatch.setattr("accounts.identity.machine_views._PER_ADDRESS", "1/m")
     settings.RATE_LIMIT_ENABLED = True
     cache.clear()
     send("token")

@@ -1,12 +1,13 @@
 """Apps that nobody registered: they register themselves, or show a document."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from allauth.idp.oidc.models import Client as App
@@ -17,7 +18,7 @@ from accounts.identity import newcomers
 from accounts.models import TokenFamily
 from aiassist.lib.clock import now
 from aiassist.lib.public_egress import Trust, open_url
-from tests.accounts.test_identity import API, code_of, consent, get, redeem
+from tests.accounts.test_identity import API, asking, code_of, consent, get, redeem
 from tests.fakes.webhook_receiver import Receiver
 from tests.support.people import Person
 
@@ -113,7 +114,9 @@ def test_u5_what_is_no_json_object_is_refused(db: None, body: str) -> None:
 def test_registrations_of_one_address_are_counted(
     db: None, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accounts.identity.views._REGISTRATIONS_PER_ADDRESS", "1/h")
+    monkeypatch.setattr(
+        "accounts.identity.machine_views._REGISTRATIONS_PER_ADDRESS", "1/h"
+    )
     settings.RATE_LIMIT_ENABLED = True
     cache.clear()
     assert register().status_code == 201
@@ -255,3 +258,20 @@ def test_no_document_is_asked_for_before_somebody_signed_in(
 
     assert answer.status_code == 302
     assert host.heard == []
+
+
+def test_an_app_that_went_meanwhile_is_told_as_such(alice: Person) -> None:
+    app = register().json()["client_id"]
+    address = urlencode(asking(client_id=app, redirect_uri=BACK))
+    page = alice.web.get(f"/identity/o/authorize?{address}").content.decode()
+    signed = re.search(r'name="request" value="([^"]+)"', page)
+    assert signed
+    App.objects.filter(pk=app).delete()
+    fields = {"request": signed[1], "scopes": ["search"], "action": "grant"}
+
+    answer = alice.web.post("/identity/o/authorize", fields)
+
+    assert answer.status_code == 400
+    assert "not registered here" in answer.content.decode()
+    nul = alice.web.get("/identity/o/authorize", {"client_id": "https://a.test/\0"})
+    assert nul.status_code == 400
