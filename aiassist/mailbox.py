@@ -8,13 +8,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from aiassist.lib.clock import now, rfc3339
 from aiassist.lib.ids import new_id
+
+if TYPE_CHECKING:  # apps.py reads this file before there are models
+    from accounts.models import User
 
 MAX_MESSAGES = 50
 
@@ -54,6 +59,20 @@ def clear() -> None:
     """Delete all messages."""
     for file in _files():
         file.unlink(missing_ok=True)
+
+
+def forget_mails_to(user: "User") -> int:
+    """Delete what was sent to an erased user; return how many messages."""
+    theirs = apps.get_model("account", "EmailAddress")._base_manager.filter(user=user)
+    own = {user.email, *theirs.values_list("email", flat=True)}
+    found = [
+        file
+        for file in _files()
+        if own.intersection(json.loads(file.read_text())["recipients"])
+    ]
+    for file in found:
+        file.unlink(missing_ok=True)
+    return len(found)
 
 
 def _as_stored(message: EmailMessage) -> StoredMessage:

@@ -41,3 +41,12 @@ def test_an_empty_mailbox_is_empty_and_can_be_cleared():
     send_mail("s", "b", "us@x.test", ["a@x.test"])
     mailbox.clear()
     assert mailbox.list_messages() == []
+
+
+def test_d5_erasing_somebody_takes_their_mails_along(alice):
+    for address in (alice.user.email, "other@x.test"):
+        send_mail("hello", "", "us@x.test", [address])
+
+    assert mailbox.forget_mails_to(alice.user) == 1
+
+    assert [m.recipients for m in mailbox.list_messages()] == [["other@x.test"]]
