@@ -17,6 +17,7 @@ from aiassist.lib.cached_principals import end_cached_principals
 from billing.models import LimitOverride, Tier
 from billing.models.override import OVERRIDABLE
 from billing.selectors import tier_of
+from billing.subscriptions import locked_tier
 
 
 @transaction.atomic
@@ -33,7 +34,7 @@ def override_limits(
 
     `limits` maps columns of `Tier` to values. Raises ValidationError.
     """
-    before = _locked_tier(user)
+    before = locked_tier(user)
     moment = clock.now()
     given = LimitOverride(
         user=user, limits=limits, reason=reason, starts_at=moment, ends_at=ends_at
@@ -54,17 +55,11 @@ def end_override(
 ) -> None:
     """Let the tier's own limits hold again; one that has ended stays as it is."""
     user = override.user
-    before = _locked_tier(user)
+    before = locked_tier(user)
     moment = clock.now()
     running = LimitOverride.objects.for_user(user.pk).running_at(moment)
     if running.filter(pk=override.pk).update(ends_at=moment):
         _note("limits.restored", user, before, actor, request, sorted(override.limits))
-
-
-def _locked_tier(user: User) -> Tier:
-    # Two changes at once wait for each other here.
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)
-    return tier_of(user)
 
 
 def _note(

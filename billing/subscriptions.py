@@ -34,7 +34,7 @@ def change_tier(
 
     The same tier again, as open-ended, changes nothing and leaves no audit event.
     """
-    before = _locked_tier(user)
+    before = locked_tier(user)
     moment = clock.now()
     running = Subscription.objects.for_user(user.pk).running_at(moment)
     same = running.filter(tier=tier, ends_at=ends_at).first()
@@ -57,7 +57,7 @@ def end_subscription(
 ) -> Tier:
     """End it now; return the tier that is left, as a rule `free`."""
     user = subscription.user
-    before = _locked_tier(user)
+    before = locked_tier(user)
     moment = clock.now()
     Subscription.objects.for_user(user.pk).running_at(moment).filter(
         pk=subscription.pk
@@ -68,9 +68,11 @@ def end_subscription(
     return after
 
 
-def _locked_tier(user: User) -> Tier:
-    # Two changes at once wait for each other here; calls that refer to the user
-    # (reservations, records) go on meanwhile.
+def locked_tier(user: User) -> Tier:
+    """Return the user's tier; who else would change it waits until the commit.
+
+    Calls that refer to the user (reservations, records) go on meanwhile.
+    """
     User.objects.select_for_update(no_key=True).get(pk=user.pk)
     return tier_of(user)
 
