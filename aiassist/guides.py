@@ -28,6 +28,11 @@ SECTIONS = (
         _USING,
     ),
     (
+        "clients",
+        "Editors, agents and libraries",
+        ("vscode", "continue", "cline", "tabby", "claude-code", "codex", "opencode"),
+    ),
+    (
         "developer",
         "Running and extending it",
         ("architecture", "configuration", "operation", "administration"),

@@ -13,8 +13,7 @@ from django.conf import settings
 from accounts.models import User
 from aiassist.lib.db import in_background, in_db
 from assistant.errors import UnknownModel
-from assistant.models import AIModel, ProviderKey, Upstream
-from assistant.models.upstream import OPENAI_RESPONSES
+from assistant.models import OPENAI_RESPONSES, AIModel, ProviderKey, Upstream
 from assistant.places import Place
 from assistant.providers import EMBEDDERS, PROVIDERS
 from assistant.providers.base import Provider

@@ -6,6 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/chat
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiassist.lib import jsons
@@ -13,6 +14,7 @@ from aiassist.lib.errors import AppError
 from aiassist.lib.sse import HEARTBEAT
 from assistant.faces import reading
 from assistant.faces.base import Wanted
+from assistant.faces.calls import Asked, Telling, asked_by, with_tools
 from assistant.faces.openai_errors import OpenAIErrors, data, error_body
 from assistant.gateway.outcome import Result
 from assistant.gateway.plan import Options
@@ -38,14 +40,25 @@ DONE = b"data: [DONE]\n\n"
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What the answer's form depends on."""
+
+    include_usage: bool
+    calls: Asked
+
+
 class ChatFace(OpenAIErrors):
-    """`/v1/chat/completions`. `style`: whether a usage chunk is wanted."""
+    """`/v1/chat/completions`. `style`: a Style."""
 
     def read(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Wanted:
         if body.get("n") not in (None, 1):
             raise reading.invalid(
                 "n", "Only one choice is served for a request: leave 'n' at 1."
             )
+        calls = asked_by(body)
+        if calls.by_function:
+            body = with_tools(body)
         stream_options = reading.mapping(body, "stream_options")
         limit = "max_completion_tokens" if body.get("max_completion_tokens") else ""
         streams = reading.flag(body, "stream")
@@ -53,7 +66,7 @@ class ChatFace(OpenAIErrors):
             model=reading.text(body, "model", required=True),
             prompt=verbatim(_messages(body.get("messages"))),
             stream=streams,
-            style=reading.flag(stream_options, "include_usage"),
+            style=Style(reading.flag(stream_options, "include_usage"), calls),
             workspace_id=reading.workspace(body, headers),
             may_fall_back=reading.maybe_flag(body, "fallback"),
             options=Options(
@@ -62,7 +75,7 @@ class ChatFace(OpenAIErrors):
                 top_p=reading.number(body, "top_p", most=1),
                 stop=reading.stops(body),
                 tools=reading.list_of_objects(body, "tools"),
-                wire="stream" if streams else "whole",
+                wire="" if calls.by_function else "stream" if streams else "whole",
                 extra={
                     key: value
                     for key, value in body.items()
@@ -72,7 +85,7 @@ class ChatFace(OpenAIErrors):
         )
 
     def writer(self, turn: Turn, wanted: Wanted) -> "ChatWriter":
-        return ChatWriter(turn, include_usage=bool(wanted.style))
+        return ChatWriter(turn, wanted.style)
 
     def whole(self, turn: Turn, deltas: list[Delta], wanted: Wanted) -> dict[str, Any]:
         assert turn.result is not None
@@ -84,7 +97,8 @@ class ChatFace(OpenAIErrors):
                 | usage_body(turn.result),
             }
         text = "".join(delta.text for delta in deltas)
-        calls = merged_tool_calls(deltas)
+        telling = Telling(wanted.style.calls)
+        calls = telling.whole(merged_tool_calls(deltas))
         extra = merged_extra(deltas)
         logprobs = extra.pop("logprobs", None)
         message: dict[str, Any] = {
@@ -92,14 +106,13 @@ class ChatFace(OpenAIErrors):
             "content": text if text or not calls else None,
             "refusal": None,
             **extra,
+            **calls,
         }
-        if calls:
-            message["tool_calls"] = calls
         choice = {
             "index": 0,
             "message": message,
             "logprobs": logprobs,
-            "finish_reason": turn.result.finish_reason,
+            "finish_reason": telling.finish(turn.result.finish_reason),
         }
         body: dict[str, Any] = {
             "id": _completion_id(turn),
@@ -123,9 +136,10 @@ class ChatWriter:
 
     heartbeat = HEARTBEAT
 
-    def __init__(self, turn: Turn, *, include_usage: bool) -> None:
+    def __init__(self, turn: Turn, style: Style) -> None:
         self._turn = turn
-        self._include_usage = include_usage
+        self._include_usage = style.include_usage
+        self._calls = Telling(style.calls)
         self._has_begun = False
         self._id: object = _completion_id(turn)
         self._created: object = int(time.time())
@@ -142,7 +156,7 @@ class ChatWriter:
         if delta.text:
             piece["content"] = delta.text
         if delta.tool_calls:
-            piece["tool_calls"] = [dict(call) for call in delta.tool_calls]
+            piece |= self._calls.piece(delta.tool_calls)
         if not (piece or logprobs):
             return b""
         return self._begin() + self._chunk(piece, logprobs=logprobs)
@@ -174,7 +188,10 @@ class ChatWriter:
             self._model = b'"model":' + jsons.dumps(self._turn.route.offer.id)
 
     def ending(self, result: Result) -> bytes:
-        last = self._begin() + self._chunk({}, finish_reason=result.finish_reason)
+        last = self._begin()
+        if rest := self._calls.rest():
+            last += self._chunk(rest)
+        last += self._chunk({}, finish_reason=self._calls.finish(result.finish_reason))
         if self._include_usage:
             last += data({**self._body([]), "usage": usage_body(result)})
         return last + DONE
@@ -264,8 +281,11 @@ def merged_tool_calls(deltas: list[Delta]) -> list[dict[str, Any]]:
             {"id": "", "type": "function", "function": {"name": "", "arguments": ""}},
         )
         for name, value in piece.items():
-            if name not in ("index", "type", "function") and value:
+            if name not in ("index", "type", "function", "custom") and value:
                 call[name] = value
+        if isinstance(custom := piece.get("custom"), dict):
+            call |= {"type": "custom", "custom": _joined(call.get("custom"), custom)}
+            call.pop("function", None)
         function = piece.get("function")
         if isinstance(function, dict):
             call["function"]["name"] += str(function.get("name") or "")

@@ -19,6 +19,7 @@ from assistant.faces.messages_writer import MessagesWriter, whole_message
 from assistant.gateway.plan import Options
 from assistant.gateway.prompts import verbatim
 from assistant.gateway.turn import Turn
+from assistant.providers import sealed
 from assistant.providers.base import ChatMessage, Delta, Native
 from assistant.providers.wire import mapping, objects, text_of
 
@@ -67,6 +68,7 @@ class MessagesFace(AnthropicErrors):
                     _function(tool) for tool in given if "input_schema" in tool
                 ),
                 extra=_extra(body),
+                effort=text_of(reading.mapping(body, "output_config").get("effort")),
                 native=_native(body, headers),
             ),
         )
@@ -171,9 +173,12 @@ def _assistant(blocks: list[dict[str, Any]]) -> ChatMessage:
         for block in blocks
         if block.get("type") == "tool_use"
     ]
-    if not calls:
+    thoughts = [found for block in blocks if (found := sealed.of_block(block))]
+    if not (calls or thoughts):
         return ChatMessage("assistant", text)
-    wire = {"role": "assistant", "content": text or None, "tool_calls": calls}
+    wire: dict[str, Any] = {"role": "assistant", "content": text or None}
+    wire |= {"tool_calls": calls} if calls else {}
+    wire |= {"reasoning_details": thoughts} if thoughts else {}
     return ChatMessage("assistant", text, wire)
 
 

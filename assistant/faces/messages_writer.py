@@ -17,6 +17,7 @@ from assistant.gateway.outcome import Result
 from assistant.gateway.turn import Turn
 from assistant.providers.base import Delta, JsonObject
 from assistant.providers.parts import arguments_of
+from assistant.providers.sealed import blocks_of
 from assistant.providers.wire import mapping, text_of
 
 _STOPS = {
@@ -51,6 +52,9 @@ class MessagesWriter:
         out = self._begin()
         if delta.reasoning and self._shows_thoughts:
             out += self._piece("thinking", "thinking_delta", delta.reasoning)
+        if self._shows_thoughts and delta.extra:
+            for block in blocks_of(delta):
+                out += self._close() + self._start(block["type"], block) + self._close()
         if delta.text:
             out += self._piece("text", "text_delta", delta.text)
         for call in delta.tool_calls:
@@ -197,6 +201,9 @@ def _blocks(deltas: list[Delta], *, shows_thoughts: bool) -> Iterator[dict[str, 
     thoughts = "".join(delta.reasoning for delta in deltas)
     if thoughts and shows_thoughts:
         yield {"type": "thinking", "thinking": thoughts, "signature": ""}
+    if shows_thoughts:
+        for delta in deltas:
+            yield from blocks_of(delta)
     if text := "".join(delta.text for delta in deltas):
         yield {"type": "text", "text": text}
     for call in merged_tool_calls(deltas):

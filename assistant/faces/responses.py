@@ -17,6 +17,8 @@ from assistant.gateway.plan import Options
 from assistant.gateway.prompts import is_role, verbatim
 from assistant.gateway.turn import Turn
 from assistant.providers.base import ChatMessage, Delta, Native
+from assistant.providers.parts import custom_function
+from assistant.providers.sealed import sealed_of
 from assistant.providers.wire import mapping, objects, text_of
 
 MAX_ITEMS = 4000
@@ -36,11 +38,6 @@ _STATEFUL = ("previous_response_id", "conversation", "prompt")
 _OWN_TOOLS = ("function", "custom", "namespace")  # others are run, and cost, elsewhere
 _TEXTS = ("input_text", "output_text", "text")
 _SAME_IN_CHAT = ("prompt_cache_key", "safety_identifier", "user")
-_CUSTOM_SCHEMA = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +135,17 @@ def upstream_name(name: str, namespace: str) -> str:
 def _function(name: str, tool: Tool) -> dict[str, Any]:
     """Describe a tool in chat's words; a custom one takes its text as `input`."""
     given = tool.given
-    function: dict[str, Any] = {
-        "name": name,
-        "description": text_of(given.get("description")),
-        "parameters": _CUSTOM_SCHEMA if tool.is_custom else given.get("parameters"),
-    }
-    if tool.is_custom and (grammar := mapping(given.get("format")).get("definition")):
-        function["description"] += f"\n\nThe input follows this grammar:\n{grammar}"
-    elif isinstance(given.get("strict"), bool):
-        function["strict"] = given["strict"]
+    if tool.is_custom:
+        grammar = text_of(mapping(given.get("format")).get("definition"))
+        function = {**custom_function(given, grammar), "name": name}
+    else:
+        function = {
+            "name": name,
+            "description": text_of(given.get("description")),
+            "parameters": given.get("parameters"),
+        }
+        if isinstance(given.get("strict"), bool):
+            function["strict"] = given["strict"]
     return {"type": "function", "function": function}
 
 
@@ -166,17 +165,20 @@ def _messages(
         raise reading.invalid("input", f"Send a text, or 1 to {MAX_ITEMS} items.")
     said = ""  # by the assistant, right before its calls
     calls: list[dict[str, Any]] = []
+    thoughts: list[dict[str, Any]] = []  # before both
     shown: list[dict[str, Any]] = []  # by tools; their messages hold text alone
     for index, item in enumerate(given):
         if not isinstance(item, dict):
             raise reading.invalid(f"input.{index}", "An item is an object.")
         kind = item.get("type", "message")
         if kind == "reasoning":
-            continue  # the vendor's own, unreadable to others
+            if found := sealed_of(item):  # unreadable to others
+                thoughts.append(found)
+            continue
         is_call = kind in ("function_call", "custom_tool_call")
         if (calls or said) and not is_call:
-            yield _assistant(said, calls)
-            said, calls = "", []
+            yield _assistant(said, calls, thoughts)
+            said, calls, thoughts = "", [], []
         if kind in ("function_call_output", "custom_tool_call_output"):
             message, pictures = _output(item)
             yield message
@@ -195,7 +197,7 @@ def _messages(
         elif kind == "item_reference":
             raise _unsupported("input", "Nothing is kept here: send the item itself.")
     if calls or said:
-        yield _assistant(said, calls)
+        yield _assistant(said, calls, thoughts)
     if shown:
         yield _showing(shown)
 
@@ -214,10 +216,14 @@ def _call(item: dict[str, Any]) -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": function}
 
 
-def _assistant(said: str, calls: list[dict[str, Any]]) -> ChatMessage:
-    if not calls:
+def _assistant(
+    said: str, calls: list[dict[str, Any]], thoughts: list[dict[str, Any]]
+) -> ChatMessage:
+    if not (calls or thoughts):
         return ChatMessage("assistant", said)
-    wire = {"role": "assistant", "content": said or None, "tool_calls": calls}
+    wire: dict[str, Any] = {"role": "assistant", "content": said or None}
+    wire |= {"tool_calls": calls} if calls else {}
+    wire |= {"reasoning_details": thoughts} if thoughts else {}
     return ChatMessage("assistant", said, wire)
 
 

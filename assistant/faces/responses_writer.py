@@ -23,6 +23,7 @@ from assistant.gateway.turn import Turn
 from assistant.providers.base import Delta, JsonObject
 from assistant.providers.openai_wire import data_of
 from assistant.providers.parts import arguments_of
+from assistant.providers.sealed import items_of
 from assistant.providers.wire import mapping, parse_object, text_of
 
 # The events of a stream that tell of the whole answer: at its start, at its end.
@@ -94,6 +95,8 @@ class ResponseWriter:
         out = self._begin()
         if delta.reasoning:
             out += self._thought(delta.reasoning)
+        for item in items_of(delta.extra.get("reasoning_details")):
+            out += self._start(item) + self._close()
         if delta.text:
             out += self._text(delta.text)
         for call in delta.tool_calls:
@@ -115,7 +118,7 @@ class ResponseWriter:
         given = parse_object(data_of(frame))
         own = mapping(given.get("response")) | {"model": self._turn.route.offer.id}
         self.response |= own
-        return event(text_of(given["type"]), {**given, "response": own})
+        return event(text_of(given.get("type")), {**given, "response": own})
 
     def _native(self, given: JsonObject) -> bytes:
         kind = text_of(given.get("type"))
@@ -260,6 +263,8 @@ class ResponseWriter:
 
     def _done(self, item: dict[str, Any]) -> bytes:
         match item["type"]:
+            case "reasoning" if not item["summary"]:  # sealed
+                return b""
             case "reasoning":
                 part = item["summary"][0]
                 return self._of_item(

@@ -51,6 +51,7 @@ class Options:
     stop: tuple[str, ...] = ()
     tools: tuple[JsonObject, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    effort: str = ""  # see ChatRequest
     native: Native | None = None
     wire: Literal["", "stream", "whole"] = ""  # the client speaks OpenAI's chat
 
@@ -122,6 +123,7 @@ class Ready:
             stop=(*options.stop, *stops_of(offer.name)) if raw else options.stop,
             tools=options.tools,
             extra=options.extra,
+            effort=options.effort,
             native=self._native_for(offer),
             access=offer.place.access() if offer.place else None,
             speaks=offer.speaks,

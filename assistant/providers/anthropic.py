@@ -35,6 +35,7 @@ from assistant.providers.parts import (
     wants_json,
 )
 from assistant.providers.schemas import closed
+from assistant.providers.sealed import is_anthropics
 from assistant.providers.wire import count_of, mapping, post, sse_data, text_of
 
 API_VERSION = "2023-06-01"
@@ -147,12 +148,26 @@ def _native_body(request: ChatRequest, given: JsonObject) -> dict[str, Any]:
     body = {
         **given,
         "model": request.model,
+        "messages": _with_own_thoughts(given.get("messages", [])),
         "max_tokens": request.max_tokens,
         "stream": True,
     }
     if thinking := mapping(given.get("thinking")):
         body["thinking"] = _within(thinking, request.max_tokens)
     return body
+
+
+def _with_own_thoughts(messages: list[Any]) -> list[Any]:
+    """Leave out other models' thoughts: who changes the model brings them along."""
+    found = []
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, list) and not all(map(is_anthropics, content)):
+            content = list(filter(is_anthropics, content))
+            message = {**message, "content": content}
+        if content:
+            found.append(message)
+    return found
 
 
 def _within(thinking: dict[str, Any], max_tokens: int) -> dict[str, Any]:

@@ -53,6 +53,9 @@ class ChatRequest:
     # Other fields of OpenAI's wire: passed on to it, translated where another vendor
     # has the like (tool_choice, response_format, reasoning_effort …), else dropped.
     extra: JsonObject = field(default_factory=dict)
+    # How hard to think, as asked for in another wire than OpenAI's: for models that are
+    # known to take it, as others refuse the whole request.
+    effort: str = ""
     native: "Native | None" = None  # the client's own body, for a vendor of that wire
     access: Access | None = None  # None: the provider's as configured
     # Of OpenAI's two wires this place speaks responses alone; "": the provider knows.
@@ -69,6 +72,12 @@ class ChatRequest:
     notice: str = ""  # why no language model answers; "" for the usual reason
     hint: str = ""  # what to do when no passage was found
     passages: tuple[Passage, ...] = ()
+
+    @property
+    def reasoning_effort(self) -> str:
+        """How hard to think; "" where nobody said."""
+        asked = self.extra.get("reasoning_effort")
+        return asked if isinstance(asked, str) else self.effort
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,8 @@ class Delta:
     text: str = ""
     tool_calls: tuple[JsonObject, ...] = ()  # OpenAI's stream shape, with `index`
     reasoning: str = ""  # what the model thinks aloud
-    # Fields of OpenAI's stream that we know nothing of, for clients of that wire.
+    # Fields of OpenAI's stream that we know nothing of, for clients of that wire; and
+    # `reasoning_details` (`assistant.providers.sealed`).
     extra: JsonObject = field(default_factory=dict)
     # The vendor's own events that this delta was read from, for clients of its wire.
     native: tuple[JsonObject, ...] = ()

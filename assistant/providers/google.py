@@ -4,6 +4,7 @@ Source: https://ai.google.dev/api/generate-content#method:-models.streamgenerate
 """
 
 import json
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -61,6 +62,7 @@ _MODES = {"none": "NONE", "required": "ANY"}
 # For Gemini 2.5, as Google's own OpenAI-compatible address translates efforts.
 # Source: https://ai.google.dev/gemini-api/docs/openai#thinking
 _BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
+_THOUGHTLESS = re.compile(r"gemini-(?:1|2\.0)")
 _BUDGETS |= {"xhigh": 24576, "max": 24576}
 # Later Gemini models refuse a call of theirs that comes back without its signature;
 # this stands in for one that the client has lost.
@@ -173,8 +175,8 @@ def _config(request: ChatRequest) -> dict[str, Any]:
 
 
 def _thinking(request: ChatRequest) -> dict[str, Any]:
-    effort = text_of(request.extra.get("reasoning_effort"))
-    if effort not in _BUDGETS:
+    effort = request.reasoning_effort
+    if effort not in _BUDGETS or _THOUGHTLESS.match(request.model):
         return {}
     if request.model.startswith("gemini-2"):
         return {"thinkingBudget": _BUDGETS[effort], "includeThoughts": effort != "none"}

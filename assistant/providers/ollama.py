@@ -143,7 +143,7 @@ def body_of(request: ChatRequest) -> dict[str, Any]:
         body["tools"] = tools
     if (wanted := _format(mapping(request.extra.get("response_format")))) is not None:
         body["format"] = wanted
-    effort = text_of(request.extra.get("reasoning_effort"))
+    effort = request.reasoning_effort
     if effort == "none":
         body["think"] = False
     elif effort in ("low", "medium", "high") and "gpt-oss" in request.model:
@@ -155,7 +155,8 @@ def _tools(request: ChatRequest) -> list[JsonObject]:
     """Return the functions: Ollama knows no other tools, and no tool_choice."""
     if request.extra.get("tool_choice") == "none":
         return []
-    return [tool for tool in request.tools if functions_of([tool])]
+    functions = functions_of(request.tools)
+    return [{"type": "function", "function": function} for function in functions]
 
 
 def _prompt_tokens(request: ChatRequest) -> int:

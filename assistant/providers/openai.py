@@ -62,6 +62,7 @@ _OPENAI = "api.openai.com"
 # gpt-6-sol), when asked to, never.
 _THINKING = re.compile(r"(?:o\d|gpt-(?:5(?:\.[6-9])?|[6-9](?:\.\d+)?))(?:-(?!chat)|$)")
 _THINKING_IF_ASKED = re.compile(r"gpt-5\.[1-5](?:-(?!chat)|$)")
+_THINKING_HARDEST = re.compile(r"gpt-(?:5\.[2-9]|[6-9])")
 _THOUGHTLESS = re.compile(r"gpt-[34]|chatgpt-|gpt-5(?:\.\d)?-chat")
 _READ = ("role", "content", "tool_calls")
 _FINISH = ("stop", "length", "tool_calls", "content_filter", "function_call")
@@ -133,7 +134,9 @@ class OpenAIProvider:
     def _asked(self, request: ChatRequest) -> AsyncGenerator[Delta, None]:
         if _wants_responses(request):
             destination = _destination(request.access)
-            return responses.answered(request, destination, thinks=_thinks(request))
+            return responses.answered(
+                request, destination, thinks=_thinks(request), effort=_effort(request)
+            )
         if request.wire == "stream":
             return self._relayed(request)
         if request.wire == "whole":
@@ -246,8 +249,9 @@ def _suit_openai(body: dict[str, Any], request: ChatRequest) -> None:
     if _thinks(request):
         body.pop("temperature", None)
         body.pop("top_p", None)
-    elif _THOUGHTLESS.match(request.model):
-        body.pop("reasoning_effort", None)
+    body.pop("reasoning_effort", None)
+    if effort := _effort(request):
+        body["reasoning_effort"] = effort
     for message in body["messages"]:
         message.pop("reasoning_details", None)
 
@@ -266,11 +270,23 @@ def _wants_responses(request: ChatRequest) -> bool:
 
 def _thinks(request: ChatRequest) -> bool:
     """Tell whether one of OpenAI's own models thinks before it answers this."""
-    effort = request.extra.get("reasoning_effort")
+    effort = request.reasoning_effort
     if effort == "none":
         return False
-    asked = effort is not None and _THINKING_IF_ASKED.match(request.model)
+    asked = effort and _THINKING_IF_ASKED.match(request.model)
     return bool(asked or _THINKING.match(request.model))
+
+
+def _effort(request: ChatRequest) -> str:
+    """Return how hard to think; "" for models that cannot, or are not known to."""
+    model = request.model
+    if request.extra.get("reasoning_effort") is not None:  # in OpenAI's own words
+        return "" if _THOUGHTLESS.match(model) else request.reasoning_effort
+    if not _thinks(request):
+        return ""
+    if request.effort in ("xhigh", "max"):
+        return "xhigh" if _THINKING_HARDEST.match(model) else "high"
+    return request.effort
 
 
 def message_of(message: ChatMessage) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Relay:
     that never ends, and for a long stream that never says anything.
     """
 
-    special, says = _SPECIAL, _SAYS
+    special, says, max_bytes = _SPECIAL, _SAYS, MAX_LINE_BYTES
 
     def __init__(self, read: Callable[[dict[str, Any]], Delta]) -> None:
         self.is_over = self.has_finished = False  # [DONE] came; a reason to end came
@@ -50,7 +50,7 @@ class Relay:
             if end < 2:
                 end = _last_end(data)
             data, self._rest = data[:end], data[end:]
-            if len(self._rest) > MAX_LINE_BYTES:
+            if len(self._rest) > self.max_bytes:
                 raise ProviderMalformed
             if not data:
                 return []
@@ -84,7 +84,7 @@ class Relay:
         if self._has_said:
             return [Delta(wire=frames)]
         self._held += frames
-        if len(self._held) > MAX_LINE_BYTES:
+        if len(self._held) > self.max_bytes:
             raise ProviderMalformed
         if not self.says.search(self._held):
             return []

@@ -15,6 +15,11 @@ from assistant.providers.wire import mapping, objects, text_of
 _DATA_URL = re.compile(
     r"data:(image/[a-z0-9.+-]+|application/pdf);base64,(.*)", re.DOTALL
 )
+_CUSTOM_SCHEMA = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+}
 _TEXTS = ("text", "input_text", "output_text")
 
 
@@ -83,12 +88,21 @@ def calls_of(message: ChatMessage) -> list[Call]:
     return [
         Call(
             id=text_of(call.get("id")),
-            name=text_of(mapping(call.get("function")).get("name")),
-            arguments=arguments_of(mapping(call.get("function")).get("arguments")),
+            name=text_of(function.get("name")),
+            arguments=arguments_of(function.get("arguments")),
             extra=mapping(call.get("extra_content")),
         )
         for call in objects(wire.get("tool_calls"))
+        if (function := function_of(call))
     ]
+
+
+def function_of(call: JsonObject) -> dict[str, Any]:
+    """Return the name and arguments of a call; a custom tool's text is `input`."""
+    if custom := mapping(call.get("custom")):
+        arguments = json.dumps({"input": text_of(custom.get("input"))})
+        return {"name": custom.get("name"), "arguments": arguments}
+    return mapping(call.get("function"))
 
 
 def arguments_of(value: object) -> dict[str, Any]:
@@ -112,14 +126,35 @@ def call_names(messages: Sequence[ChatMessage]) -> dict[str, str]:
 
 
 def functions_of(tools: Sequence[JsonObject]) -> list[dict[str, Any]]:
-    """Return {name, description, parameters} of each tool that is a function."""
-    found = [mapping(tool.get("function")) for tool in tools]
+    """Return {name, description, parameters} of each tool that the client runs."""
+    found = [_described(tool) for tool in tools]
     return [function for function in found if text_of(function.get("name"))]
 
 
+def _described(tool: JsonObject) -> dict[str, Any]:
+    if custom := mapping(tool.get("custom")):
+        grammar = mapping(mapping(custom.get("format")).get("grammar"))
+        return custom_function(custom, text_of(grammar.get("definition")))
+    return mapping(tool.get("function"))
+
+
+def custom_function(tool: JsonObject, grammar: str) -> dict[str, Any]:
+    """Describe a tool that takes text to who knows schemas alone."""
+    description = text_of(tool.get("description"))
+    if grammar:
+        description += f"\n\nThe input follows this grammar:\n{grammar}"
+    return {
+        "name": text_of(tool.get("name")),
+        "description": description,
+        "parameters": _CUSTOM_SCHEMA,
+    }
+
+
 def chosen_tool(choice: object) -> str:
-    """Return the name of the function that `tool_choice` demands; "" for none."""
-    return text_of(mapping(mapping(choice).get("function")).get("name"))
+    """Return the name of the tool that `tool_choice` demands; "" for none."""
+    wanted = mapping(choice)
+    named = mapping(wanted.get("function")) or mapping(wanted.get("custom"))
+    return text_of(named.get("name"))
 
 
 def json_schema_of(extra: JsonObject) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ request takes. A client's own body of this wire goes on as it came, its answer t
 Source: https://platform.openai.com/docs/api-reference/responses/create
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -18,17 +18,19 @@ from assistant.providers.parts import (
     Text,
     call_id_of,
     chosen_tool,
+    function_of,
     functions_of,
     parts_of,
 )
 from assistant.providers.responses_wire import (
     ENDS,
-    SEALED_FORMAT,
+    MAX_EVENT_BYTES,
     Reader,
     ResponsesRelay,
     raise_failure,
     whole_delta_of,
 )
+from assistant.providers.sealed import items_of
 from assistant.providers.wire import (
     MAX_STREAM_BYTES,
     as_provider_error,
@@ -44,17 +46,21 @@ from assistant.providers.wire import (
 )
 
 PATH = "responses"
+# Each token comes in an event of some 300 bytes.
+MAX_BYTES = 4 * MAX_STREAM_BYTES
 MIN_OUTPUT_TOKENS = 16  # fewer are refused
 # What both of OpenAI's wires call alike; of chat's other knobs this one has none.
 _SAME = ("parallel_tool_calls", "prompt_cache_key", "safety_identifier", "user")
 
 
 def answered(
-    request: ChatRequest, destination: Destination, *, thinks: bool
+    request: ChatRequest, destination: Destination, *, thinks: bool, effort: str
 ) -> AsyncGenerator[Delta, None]:
     """Answer piece by piece, as a provider does."""
-    body = body_of(request, thinks=thinks)
-    limits = _patient(caps()) if thinks else caps()
+    body = body_of(request, thinks=thinks, effort=effort)
+    limits = replace(caps(), max_bytes=MAX_BYTES)
+    if thinks:
+        limits = _patient(limits)
     if request.native is None:
         return _read(body, destination, limits)
     return (_relayed if body.get("stream") else _whole)(body, destination, limits)
@@ -71,7 +77,7 @@ async def _read(
 ) -> AsyncGenerator[Delta, None]:
     reader = Reader()
     async with post(destination, PATH, body, limits) as answer:
-        async with aclosing(sse_data(answer)) as events:
+        async with aclosing(sse_data(answer, MAX_EVENT_BYTES)) as events:
             async for event in events:
                 if event is None:
                     break
@@ -122,7 +128,7 @@ async def _whole(
 
 async def _last_of(answer: Answer) -> dict[str, Any]:
     """Return the response that a stream ends with; {} when it breaks off."""
-    async with aclosing(sse_data(answer)) as events:
+    async with aclosing(sse_data(answer, MAX_EVENT_BYTES)) as events:
         async for event in events:
             if event is None:
                 break
@@ -132,7 +138,7 @@ async def _last_of(answer: Answer) -> dict[str, Any]:
     return {}
 
 
-def body_of(request: ChatRequest, *, thinks: bool) -> dict[str, Any]:
+def body_of(request: ChatRequest, *, thinks: bool, effort: str = "") -> dict[str, Any]:
     """Return the request in the wire format of responses. Nothing is kept there.
 
     What a model `thinks` comes sealed, to be sent back with the next question; while
@@ -149,7 +155,7 @@ def body_of(request: ChatRequest, *, thinks: bool) -> dict[str, Any]:
         "input": [item for message in request.messages for item in _items(message)],
         "stream": True,
     }
-    if effort := text_of(extra.get("reasoning_effort")):
+    if effort:
         body["reasoning"] = {"effort": effort}
     if thinks:
         body["include"] = ["reasoning.encrypted_content"]
@@ -172,25 +178,17 @@ def _items(message: ChatMessage) -> Iterator[dict[str, Any]]:
         output = {"call_id": call_id_of(message), "output": message.content}
         yield {"type": "function_call_output", **output}
         return
-    yield from _thoughts(objects(wire.get("reasoning_details")))
+    yield from items_of(wire.get("reasoning_details"))
     if content := _content(message):
         yield {"type": "message", "role": message.role, "content": content}
     for call in objects(wire.get("tool_calls")):
-        function = mapping(call.get("function"))
+        function = function_of(call)
         yield {
             "type": "function_call",
             "call_id": text_of(call.get("id")),
             "name": text_of(function.get("name")),
             "arguments": text_of(function.get("arguments")) or "{}",
         }
-
-
-def _thoughts(sealed: Sequence[JsonObject]) -> Iterator[dict[str, Any]]:
-    """Yield the thoughts that the vendor gave out sealed, for it alone to read."""
-    for each in sealed:
-        if each.get("format") == SEALED_FORMAT and (data := text_of(each.get("data"))):
-            kept = {"id": text_of(each.get("id")), "encrypted_content": data}
-            yield {"type": "reasoning", "summary": [], **kept}
 
 
 def _content(message: ChatMessage) -> str | list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiassist.lib.egress import MIB
 from aiassist.lib.errors import ProviderError
 from assistant.errors import (
     PromptTooLong,
@@ -18,9 +19,11 @@ from assistant.errors import (
 )
 from assistant.providers.base import Delta, JsonObject, Usage
 from assistant.providers.openai_wire import Relay
+from assistant.providers.sealed import sealed_of
 from assistant.providers.wire import count_of, mapping, objects, text_of
 
-SEALED_FORMAT = "openai-responses-v1"
+# The last event repeats the whole answer and what was asked for.
+MAX_EVENT_BYTES = 8 * MIB
 _CALLS = ("function_call", "custom_tool_call")
 _FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _THOUGHTS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
@@ -37,6 +40,7 @@ _OURS = re.compile(r"invalid_|image_|unsupported_|empty_|failed_to_download_|_po
 class ResponsesRelay(Relay):
     """Cuts a stream whose last event alone is decoded."""
 
+    max_bytes = MAX_EVENT_BYTES
     special = re.compile(
         rb'"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|error)"'
     )
@@ -48,6 +52,12 @@ class ResponsesRelay(Relay):
 
     def __init__(self) -> None:
         super().__init__(ended)
+
+    def _special(self, frame: bytes) -> list[Delta]:
+        """Let nothing be lost of an answer that ends without a word."""
+        found = super()._special(frame)
+        held, self._held = self._held, b""
+        return [Delta(wire=held), *found] if held else found
 
 
 def ended(event: dict[str, Any]) -> Delta:
@@ -137,24 +147,6 @@ class Reader:
     def _ending(self, response: dict[str, Any]) -> Delta:
         self.finished = True
         return Delta(finish_reason=finish_of(response), usage=usage_of(response))
-
-
-def sealed_of(item: JsonObject) -> dict[str, Any] | None:
-    """Return thoughts that the vendor alone can read, as chat clients keep them.
-
-    They send them back with the next question, and the model goes on thinking there.
-    Source: https://openrouter.ai/docs/use-cases/reasoning-tokens
-    """
-    data = text_of(item.get("encrypted_content"))
-    if item.get("type") != "reasoning" or not data:
-        return None
-    return {
-        "type": "reasoning.encrypted",
-        "id": text_of(item.get("id")),
-        "data": data,
-        "format": SEALED_FORMAT,
-        "index": 0,
-    }
 
 
 def finish_of(response: JsonObject) -> str:

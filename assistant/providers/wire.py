@@ -135,8 +135,10 @@ def as_provider_error(provider: str, error: EgressError) -> ProviderError:
     return ProviderUnavailable(provider=provider)
 
 
-async def lines(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Yield lines without their ends, each at most MAX_LINE_BYTES.
+async def lines(
+    chunks: AsyncGenerator[bytes, None], max_bytes: int = MAX_LINE_BYTES
+) -> AsyncGenerator[bytes, None]:
+    """Yield lines without their ends, each at most `max_bytes`.
 
     Raises ProviderMalformed for a longer one, and for a last one cut short.
     """
@@ -148,17 +150,19 @@ async def lines(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, No
                 line = bytes(rest) + chunk[start:end]
                 rest.clear()
                 start = end + 1
-                if len(line) > MAX_LINE_BYTES:
+                if len(line) > max_bytes:
                     raise ProviderMalformed
                 yield line.removesuffix(b"\r")
             rest += chunk[start:]
-            if len(rest) > MAX_LINE_BYTES:
+            if len(rest) > max_bytes:
                 raise ProviderMalformed
     if rest.strip():
         yield bytes(rest)
 
 
-async def sse_data(answer: Answer) -> AsyncGenerator[dict[str, Any] | None, None]:
+async def sse_data(
+    answer: Answer, max_bytes: int = MAX_LINE_BYTES
+) -> AsyncGenerator[dict[str, Any] | None, None]:
     """Yield the JSON body of each server-sent event; None for `[DONE]`.
 
     Event names are repeated inside the bodies by every vendor, so they are dropped.
@@ -166,12 +170,12 @@ async def sse_data(answer: Answer) -> AsyncGenerator[dict[str, Any] | None, None
     require_type(answer, "text/event-stream")
     parts: list[bytes] = []
     n_bytes = 0
-    async with aclosing(lines(answer.chunks())) as stream:
+    async with aclosing(lines(answer.chunks(), max_bytes)) as stream:
         async for line in stream:
             if line.startswith(b"data:"):
                 parts.append(line[5:].removeprefix(b" "))
                 n_bytes += len(parts[-1])
-                if n_bytes > MAX_LINE_BYTES:
+                if n_bytes > max_bytes:
                     raise ProviderMalformed
             elif not line and parts:
                 yield _body(b"\n".join(parts))

@@ -45,6 +45,15 @@ def anthropic(provider: FakeProvider, settings: Any) -> FakeProvider:
     return provider
 
 
+def test_an_effort_is_told_other_providers_in_their_words(
+    pro: Person, openai: FakeProvider
+) -> None:
+    """Claude Code asks for one."""
+    post(pro, output_config={"effort": "high"})
+
+    assert "reasoning_effort" not in openai.chats[0].body, "a compatible server's"
+
+
 def post(person: Person, path: str = MESSAGES, **body: Any) -> Any:
     given = {"model": "auto", "max_tokens": 99, "messages": HI} | body
     return person.api.post(path, json.dumps(given), content_type="application/json")

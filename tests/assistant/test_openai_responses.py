@@ -28,8 +28,8 @@ def _keys(settings: Any) -> None:
     configure(settings)
 
 
-def body_of(thinks: bool = False, **changes: Any) -> dict[str, Any]:
-    return responses.body_of(request(**changes), thinks=thinks)
+def body_of(thinks: bool = False, effort: str = "", **changes: Any) -> dict[str, Any]:
+    return responses.body_of(request(**changes), thinks=thinks, effort=effort)
 
 
 def text_of(deltas: list[Delta]) -> str:
@@ -179,7 +179,7 @@ async def test_s3_a_failed_response_is_one_typed_error(
         [named_sse(event) for event in fake.events(fake.message("Hi"))[:5]] + [CUT],
         [named_sse({"type": "error", "code": "server_error", "message": "x"})],
         [b"event: response.completed\ndata: {oops\n\n"],
-        [b'data: {"type": "response.completed", "x": "' + b"x" * 2_000_000],
+        [b'data: {"type": "response.completed", "x": "' + b"x" * 9_000_000],
     ],
     ids=["no end", "cut", "error", "no json", "no end of a line"],
 )
@@ -254,7 +254,6 @@ def test_pictures_and_documents_are_told_in_parts() -> None:
 def test_knobs_are_told_in_its_words_and_what_it_lacks_is_left_out() -> None:
     schema = {"name": "answer", "schema": {"type": "object"}, "strict": True}
     extra = {
-        "reasoning_effort": "low",
         "verbosity": "low",
         "parallel_tool_calls": False,
         "tool_choice": {"type": "function", "function": {"name": "read_file"}},
@@ -263,7 +262,8 @@ def test_knobs_are_told_in_its_words_and_what_it_lacks_is_left_out() -> None:
         "seed": 7,
     }
 
-    body = body_of(tools=(TOOL,), extra=extra, stop=("x",), temperature=0.5)
+    asked: dict[str, Any] = {"stop": ("x",), "temperature": 0.5}
+    body = body_of(effort="low", tools=(TOOL,), extra=extra, **asked)
 
     assert body["reasoning"] == {"effort": "low"}
     assert body["tool_choice"] == {"type": "function", "name": "read_file"}
@@ -363,6 +363,19 @@ async def test_its_events_are_held_back_until_something_is_said(
 
     assert b"response.created" in first.wire
     assert b"Hi" in first.wire
+
+
+async def test_an_answer_without_a_word_is_passed_on_from_its_beginning(
+    provider: FakeProvider,
+) -> None:
+    opened, *_, done = fake.thought()
+    provider.will(fake.streamed([opened, done]))
+    native = Native("openai", {"stream": True, "input": "Hi"})
+
+    first, last = await ask("openai", speaks="responses", native=native)
+
+    assert b"response.created" in first.wire
+    assert last.finish_reason == "stop"
 
 
 async def test_a_whole_answer_is_asked_for_whole(provider: FakeProvider) -> None:

@@ -478,6 +478,32 @@ def test_an_effort_is_told_all_but_openais_models_that_cannot_think(
     assert body_of(asked)["reasoning_effort"] == "low"
 
 
+@pytest.mark.parametrize(
+    ("model", "asked", "told"),
+    [
+        ("gpt-6-sol", "high", "high"),
+        ("gpt-6-sol", "max", "xhigh"),
+        ("gpt-5-mini", "xhigh", "high"),
+        ("gpt-5.4-mini", "low", "low"),
+        ("gpt-4.1", "high", None),
+        ("new", "high", None),
+    ],
+)
+async def test_an_effort_of_another_wire_is_told_who_is_known_to_take_it(
+    model: str, asked: str, told: str | None, provider: FakeProvider, settings: Any
+) -> None:
+    """Claude Code asks for one always, and others refuse the whole request."""
+    body = await sent("openai", provider, model=model, effort=asked)
+    assert "reasoning_effort" not in body, "it may be any server"
+    settings.OPENAI_BASE_URL = "https://api.openai.com/v1"
+    given = request(model=model, effort=asked, temperature=0.5)
+    assert body_of(given).get("reasoning_effort") == told
+    thinking = (await sent("google", provider, model="gemini-2.0-flash", effort=asked))[
+        "generationConfig"
+    ]
+    assert "thinkingConfig" not in thinking
+
+
 async def test_google_is_told_a_name_for_a_result_without_its_call(
     provider: FakeProvider,
 ) -> None:

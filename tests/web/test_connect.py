@@ -4,10 +4,12 @@ import ast
 import json
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from django.conf import settings
 from django.urls import reverse
 
 from accounts.models import ApiKey
@@ -55,6 +57,17 @@ def test_a_clients_files_can_be_read_and_hold_address_and_key(client):
         READERS.get(snippet.language, str)(snippet.text)
 
     assert SETUP.origin in written(client) and SETUP.key in written(client)
+
+
+@pytest.mark.parametrize("client", connect.CLIENTS, ids=lambda client: client.slug)
+def test_a_client_has_a_guide_with_the_files_that_are_written_for_it(client):
+    guide = (settings.BASE_DIR / "docs/clients" / f"{client.slug}.md").read_text()
+    local = replace(SETUP, origin="http://127.0.0.1:8000", key="aia_your_key")
+
+    for snippet in client.snippets(replace(local, workspace_id="")):
+        assert f"```{snippet.language}\n{snippet.text.rstrip()}\n```" in guide
+        assert snippet.title in guide
+    assert f"/dashboard/connect/{client.slug}/" in guide
 
 
 def test_a_client_is_shown_only_where_its_face_is_served(monkeypatch, alice):
