@@ -468,6 +468,13 @@ class GroupAdmin(DjangoGroupAdmin, StaffModelAdmin):
             fields=sorted(form.changed_data),
         )
 
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """List names only: the default lists the rows that tie rights to a group."""
+        names = [str(group) for group in objs]
+        return names, {"groups": len(names)}, set(), []
+
     @transaction.atomic
     def delete_model(self, request: HttpRequest, obj: Group) -> None:
         audit.record(

@@ -322,7 +322,7 @@ class RefusalAdmin(SearchByPerson, ReadOnlyAdmin):
     """What was not let in, and so is in no record."""
 
     list_display = (
-        *("minute", "user", "reason", "n_calls"),
+        *("minute", "user", "reason", "calls"),
         *("feature", "provider", "tier_code"),
     )
     list_filter = (among("reason", REASONS), among("feature", METERED), "minute")
@@ -330,6 +330,10 @@ class RefusalAdmin(SearchByPerson, ReadOnlyAdmin):
     search_fields = whole_ids = ("user_id",)
     show_full_result_count = False
     paginator = QuickPaginator
+
+    @admin.display(description="Calls", ordering="n_calls")
+    def calls(self, row: Refusal) -> int:
+        return row.n_calls
 
 
 @admin.register(UsageDay)
