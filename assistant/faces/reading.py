@@ -26,7 +26,7 @@ def text(body: Body, name: str, *, required: bool = False) -> str:
     value = body.get(name)
     if value is None and not required:
         return ""
-    if not isinstance(value, str) or not value or len(value) > 200:
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or "\x00" in value:
         raise invalid(name, f"'{name}' must be a text of 1 to 200 characters.")
     return value
 

@@ -49,7 +49,7 @@ def of_block(block: JsonObject) -> dict[str, Any] | None:
     data = text_of(block.get("data"))
     if block.get("type") != "redacted_thinking" or not data.startswith(f"{OPENAI}:"):
         return None
-    _, item_id, content = data.split(":", 2)
+    item_id, _, content = data.removeprefix(f"{OPENAI}:").partition(":")
     item = {"type": "reasoning", "id": item_id, "encrypted_content": content}
     return sealed_of(item)
 
@@ -62,4 +62,4 @@ def is_anthropics(block: object) -> bool:
     given = mapping(block)
     if given.get("type") == "thinking":
         return bool(given.get("signature"))
-    return of_block(given) is None
+    return not text_of(given.get("data")).startswith(f"{OPENAI}:")

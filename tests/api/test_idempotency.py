@@ -17,7 +17,13 @@ from accounts.models import ApiKey, IdempotentCall
 from accounts.scopes import ALL_SCOPES
 from aiassist.lib.clock import now
 from assistant.gateway import turn
-from tests.assistant.asking import allow, open_holds, records_of, settled_after
+from tests.assistant.asking import (
+    allow,
+    open_holds,
+    records_of,
+    settled_after,
+    streaming,
+)
 from tests.assistant.conftest import on_tier
 from tests.fakes.providers import HOLD, FakeProvider, Script, failure, openai_stream
 from tests.support import pool
@@ -232,12 +238,13 @@ def test_q13_a_provider_that_failed_is_asked_again(
 ) -> None:
     on_tier(alice, "pro")
     openai.will(failure(400), openai_stream("now"))
-    stream = {"message": "How?", "model": CHAT["model"], "stream": True}
-    first = send(asgi_server, alice, "/api/v1/assistant/chat", **stream)
-    assert "provider_rejected" in first.text
+    asked: Any = {"headers": HEADER, "message": "How?", "model": CHAT["model"]}
+    with streaming(asgi_server, alice, **asked) as first:
+        assert b"provider_rejected" in first.read()
     wait_for(lambda: not IdempotentCall.objects.exists(), seconds=5)
 
-    assert "now" in send(asgi_server, alice, "/api/v1/assistant/chat", **stream).text
+    with streaming(asgi_server, alice, **asked) as again:
+        assert b"now" in again.read()
 
 
 def test_q13_s1_a_stream_that_was_left_is_not_made_twice(

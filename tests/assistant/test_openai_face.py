@@ -367,6 +367,8 @@ def test_tools_are_refused_where_they_would_be_lost(alice: Person) -> None:
         ({"stop": [1]}, "stop"),
         ({"stream": "yes"}, "stream"),
         ({"stream_options": []}, "stream_options"),
+        ({"workspace_id": "workspace_\x00"}, "workspace_id"),
+        ({"stream": True, "n": 2}, "n"),
         ({"tools": {}}, "tools"),
     ],
 )

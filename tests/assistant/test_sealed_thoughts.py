@@ -143,6 +143,27 @@ def test_anthropic_is_not_told_what_others_thought(
     assert [block["type"] for block in told[1]["content"]] == ["thinking", "tool_use"]
 
 
+@pytest.mark.parametrize(
+    "data", [5, "", "openai-responses-v1:", "openai-responses-v1:a"]
+)
+@pytest.mark.parametrize("model", [MODEL, "claude-sonnet-5-5"])
+def test_a_block_that_somebody_made_up_is_left_out(
+    model: str, data: object, pro: Person, provider: FakeProvider, settings: Any
+) -> None:
+    settings.ANTHROPIC_API_KEY = CANARY_KEY
+    script = anthropic_stream("Ok") if model != MODEL else fake.responses_stream("Ok")
+    provider.decide = lambda seen: script
+    blocks = [
+        {"type": "redacted_thinking", "data": data},
+        {"type": "text", "text": "x"},
+    ]
+    said = [ASKED, {"role": "assistant", "content": blocks}, ASKED]
+
+    post(pro, "/v1/messages", model=model, messages=said, max_tokens=99)
+
+    assert "openai-responses-v1" not in provider.chats[-1].raw_body.decode()
+
+
 def test_responses_carry_them_as_items_with_a_workspaces_code_too(
     pro: Person, openai: FakeProvider, vectors: Any
 ) -> None:
