@@ -120,7 +120,7 @@ def test_only_so_many_tests_are_sent(
     alice: Person, webhook: Webhook, settings: Any, monkeypatch: pytest.MonkeyPatch
 ):
     settings.RATE_LIMIT_ENABLED = True
-    monkeypatch.setattr("accounts.webhooks.views.TESTS_PER_USER", "1/m")
+    monkeypatch.setattr("accounts.webhooks.views.TESTS_PER_USER", "1/d")
     Webhook.objects.update(url="https://127.0.0.1:9")
     for _ in range(3):
         act(alice, webhook, "test")
