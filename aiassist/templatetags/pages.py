@@ -105,6 +105,18 @@ def label(name: str) -> str:
     return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
+@register.filter(is_safe=True)
+def sentence(title: str) -> str:
+    """Return allauth's Title Case as this site writes: `Enter device code`."""
+    words = title.split()
+    if not all(word[0].isupper() or len(word) < 4 for word in words):
+        return title
+    # Names with capitals of their own (`GitHub`, `OIDC`) keep them.
+    lowered = [word.lower() if word == word.title() else word for word in words]
+    told = " ".join(lowered)
+    return told[:1].upper() + told[1:]
+
+
 @register.filter
 def level(window: Window) -> str:
     """Return how full a quota is: ``, `high` (four fifths) or `full`."""

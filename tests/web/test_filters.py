@@ -2,7 +2,7 @@
 
 import pytest
 
-from aiassist.templatetags.pages import duration, span
+from aiassist.templatetags.pages import duration, sentence, span
 
 SPACE = "\u00a0"
 
@@ -20,3 +20,17 @@ def test_a_duration(milliseconds, said):
 )
 def test_how_long_something_still_takes(seconds, said):
     assert span(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("allauths", "ours"),
+    [
+        ("\n  Two-Factor Authentication\n", "Two-factor authentication"),
+        ("Sign In", "Sign in"),
+        ("GitHub Sign In by OIDC", "GitHub sign in by OIDC"),
+        ("Continue with GitHub", "Continue with GitHub"),
+        ("", ""),
+    ],
+)
+def test_title_case_becomes_a_sentence(allauths, ours):
+    assert sentence(allauths) == ours
