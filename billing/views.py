@@ -14,6 +14,7 @@ from aiassist.lib.errors import NotFound
 from billing.admission import limits_for
 from billing.dashboards import dashboard
 from billing.dry_run import reasons_against
+from billing.holdings import held_by
 from billing.models import Tier, UsageRecord
 from billing.reasons import REASONS
 from billing.selectors import tiers_by_rank
@@ -33,14 +34,16 @@ def usage(request: HttpRequest) -> HttpResponse:
     period: Period = next((known for known in PERIODS if known == asked), "week")
     moment = clock.now()
     found = report(user, period, now=moment)
-    records = UsageRecord.objects.for_user(user.pk).order_by("-created_at", "-id")
+    records = UsageRecord.objects.for_user(user.pk).filter(created_at__gte=found.start)
     context = {
         "section": "usage",
         "report": found,
         "periods": PERIODS,
         "dashboard": dashboard(user, found, now=moment),
         "csv_query": urlencode({"format": "csv", "since": clock.rfc3339(found.start)}),
-        "page": Paginator(records, RECORDS_PER_PAGE).get_page(request.GET.get("page")),
+        "page": Paginator(
+            records.order_by("-created_at", "-id"), RECORDS_PER_PAGE
+        ).get_page(request.GET.get("page")),
         "query": f"period={period}&",
     }
     return render(request, "usage/usage.html", context)
@@ -56,12 +59,14 @@ def why(request: HttpRequest, code: str = "") -> HttpResponse:
     user = signed_in(request)
     form = WishForm(request.GET if "ask" in request.GET else None)
     asked = form.is_bound and form.is_valid()
+    found = limits_for(user)
     context = {
         "section": "limits",
         "code": code,
         "reason": reason,
         "reasons": REASONS,
-        "limits": limits_for(user),
+        "limits": found,
+        "held": held_by(user, found.tier),
         "tiers": tiers_by_rank(),
         "form": form,
         "asked": asked,
@@ -74,10 +79,12 @@ def why(request: HttpRequest, code: str = "") -> HttpResponse:
 @require_safe
 def limits(request: HttpRequest) -> HttpResponse:
     """Show what the tier allows, what is left, and what others have."""
-    found, tiers = limits_for(signed_in(request)), tiers_by_rank()
+    user = signed_in(request)
+    found, tiers = limits_for(user), tiers_by_rank()
     context = {
         "section": "limits",
         "limits": found,
+        "held": held_by(user, found.tier),
         "tiers": tiers,
         "own": list(_own_limits(found.tier, tiers)),
     }

@@ -29,26 +29,26 @@ class WishForm(forms.Form):
         choices=[_ANY, *((name, name) for name in PROVIDERS)], required=False
     )
     file_bytes = forms.IntegerField(
-        label="A file of so many bytes", required=False, min_value=0, max_value=2**53
+        label="Size of a file, bytes", required=False, min_value=0, max_value=2**53
     )
     storage_bytes = forms.IntegerField(
-        label="So many bytes more in all", required=False, min_value=0, max_value=2**53
+        label="Stored in addition, bytes", required=False, min_value=0, max_value=2**53
     )
     # Django takes declared fields out of the class, so its own `files` stays.
     files = forms.IntegerField(  # type: ignore[assignment]
-        label="So many files in a workspace",
+        label="Files in one workspace",
         required=False,
         min_value=0,
         max_value=2**31,
     )
     workspaces = forms.IntegerField(
-        label="So many more workspaces", required=False, min_value=0, max_value=10**6
+        label="Workspaces in addition", required=False, min_value=0, max_value=10**6
     )
     context_tokens = forms.IntegerField(
-        label="A prompt of so many tokens", required=False, min_value=0, max_value=2**31
+        label="Length of a prompt, tokens", required=False, min_value=0, max_value=2**31
     )
     requests = forms.IntegerField(
-        label="So many calls", initial=1, min_value=0, max_value=1_000_000
+        label="Calls", initial=1, min_value=0, max_value=1_000_000
     )
 
     def wish(self) -> Wish:

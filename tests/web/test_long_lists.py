@@ -31,6 +31,7 @@ PAGES = [
     *("/dashboard/", "/dashboard/usage/", "/dashboard/limits/", "/dashboard/keys/"),
     *("/dashboard/workspaces/", "/dashboard/chat/", "/dashboard/connect/"),
     *("/dashboard/settings/sessions/", "/dashboard/why/", "/pricing/"),
+    "/dashboard/webhooks/",
 ]
 # What a page may ask the database; each is what it asks today, and a little.
 MOST_OF_A_LIST, MOST_OF_A_PAGE = 10, 22

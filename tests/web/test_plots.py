@@ -100,3 +100,12 @@ def test_the_csv_holds_the_periods_calls(alice, record):
     lines = b"".join(answer).decode().strip().splitlines()
 
     assert answer["Content-Type"].startswith("text/csv") and len(lines) == 2
+
+
+def test_the_page_lists_the_periods_calls(alice, record):
+    record(24 * 3, model="of-the-week")
+    page = reverse("usage:home")
+    today = alice.web.get(page, {"period": "day"}).text
+
+    assert "of-the-week" in alice.web.get(page, {"period": "week"}).text
+    assert "of-the-week" not in today and "No call in this period." in today

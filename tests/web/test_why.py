@@ -56,6 +56,23 @@ def test_asking_first_tells_each_tiers_features(alice, vectors, tier, feature):
     assert checked(alice, feature=feature) == really(alice, feature)
 
 
+def test_the_page_of_a_refusal_tells_what_is_held(alice):
+    put_file(workspace=alice.workspace, path="a.py", data=b"x = 1\n")
+    create_workspace(user=alice.user, name="another")
+    assert alice.key
+    shown = alice.web.get(reverse("usage:why", args=["workspace_limit"]))
+
+    free = Tier.objects.get(pk="free")
+    assert [(each.label, each.limit, each.used) for each in shown.context["held"]] == [
+        ("Workspaces", free.max_workspaces, 2),
+        ("Storage", free.max_storage_bytes, 6),
+        ("Files in one workspace", free.max_files_per_workspace, 1),
+        ("API keys", 100, 1),
+        ("Webhooks", 10, 0),
+    ]
+    assert "when one is deleted" in shown.text
+
+
 @pytest.mark.parametrize("window", ["hour", "day"])
 @pytest.mark.parametrize("tier", TIERS)
 def test_asking_first_tells_each_tiers_windows(alice, vectors, tier, window):
