@@ -35,7 +35,7 @@ from assistant.models import Conversation, Message
 from assistant.web_forms import TitleForm
 from billing.api.mixins import endpoint_of, request_id_of
 from billing.models import Tier
-from billing.selectors import smallest_tier, tier_of
+from billing.selectors import tier_of, tiers_by_rank
 from workspaces.models import Workspace
 
 CONVERSATIONS_SHOWN = 50
@@ -204,16 +204,12 @@ def _choices(user: User, tier: Tier) -> list[Choice]:
     """Return the models of the picker, those of other tiers after the user's own."""
     offers = offers_of(user, tier, async_to_sync(live_models)())
     mine = allowed(offers, tier)
-    others = [offer for offer in offers if offer not in mine]
+    smallest = {p: each for each in reversed(tiers_by_rank()) for p in each.providers}
+    others = [o for o in offers if o not in mine and o.provider in smallest]
+    others.sort(key=lambda offer: smallest[offer.provider].rank)
     return [Choice(offer, "") for offer in mine] + [
-        Choice(offer, better.name)
-        for offer in others
-        if (better := _smallest_with(offer.provider)) is not None
+        Choice(offer, smallest[offer.provider].name) for offer in others
     ]
-
-
-def _smallest_with(provider: str) -> Tier | None:
-    return smallest_tier(lambda tier: provider in tier.providers)
 
 
 def _latest_of(found: Conversation, most: int) -> list[Message]:

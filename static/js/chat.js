@@ -1,6 +1,6 @@
 /* The chat: streams an answer, renders it as DOM nodes, opens cited lines beside it. */
 
-import { element, renderMarkdown } from "./markdown.js";
+import { citation, element, renderMarkdown } from "./markdown.js";
 import { announce, reveal, signInAddress } from "./site.js";
 
 const root = document.querySelector("[data-chat]");
@@ -14,10 +14,10 @@ const wide = matchMedia("(min-width: 1101px)");
 
 let running = null; // the AbortController of the answer that streams
 
-function sourceUrl(citation, start = citation.start_line, end = citation.end_line) {
-  const path = citation.path.split("/").map(encodeURIComponent).join("/");
+function sourceUrl(cited, start = cited.start_line, end = cited.end_line) {
+  const path = cited.path.split("/").map(encodeURIComponent).join("/");
   const page = root.dataset.sourceUrl
-    .replace("WORKSPACE", citation.workspace_id)
+    .replace("WORKSPACE", cited.workspace_id)
     .replace("PATH", () => path);
   return `${page}?start=${start}&end=${end}#L${start}`;
 }
@@ -76,11 +76,9 @@ function note(answer, ...children) {
 function addSources(answer) {
   if (!answer.citations.length) return;
   const list = element("ol", "");
-  for (const citation of answer.citations) {
-    const link = element("a", "citation", `${citation.path}:${citation.start_line}-${citation.end_line}`);
-    link.href = sourceUrl(citation);
-    link.dataset.citation = "";
-    list.append(element("li", "", link));
+  for (const each of answer.citations) {
+    const place = `${each.path}:${each.start_line}-${each.end_line}`;
+    list.append(element("li", "", citation(place, sourceUrl(each))));
   }
   const n = answer.citations.length;
   const summary = element("summary", "", `${n} passage${n === 1 ? "" : "s"} read`);
@@ -348,12 +346,12 @@ function closeSource() {
 }
 
 root.addEventListener("click", (event) => {
-  const citation = event.target.closest("[data-citation]");
+  const cited = event.target.closest("[data-citation]");
   const plain = !event.metaKey && !event.ctrlKey && !event.shiftKey;
-  if (citation && wide.matches && plain) {
+  if (cited && wide.matches && plain) {
     event.preventDefault();
-    opener = citation;
-    openSource(citation.href);
+    opener = cited;
+    openSource(cited.href);
   }
   if (event.target.closest("[data-source-close]")) closeSource();
   if (event.target.closest("[data-retry]")) retry();

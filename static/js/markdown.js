@@ -35,7 +35,7 @@ function link(label, address) {
   return node;
 }
 
-function citation(text, address) {
+export function citation(text, address) {
   const node = element("a", "citation", text);
   node.href = address;
   node.dataset.citation = "";
@@ -70,10 +70,11 @@ function inline(text, cite) {
     if (found.index > last) nodes.push(...cited(text.slice(last, found.index), cite));
     last = found.index + found[0].length;
     const [whole, , code, strong, strong2, em, em2, struck, label, address, bare] = found;
+    const within = (name, words) => nodes.push(element(name, "", ...inline(words, cite)));
     if (code !== undefined) nodes.push(inlineCode(code.replace(/^ (.+) $/, "$1"), cite));
-    else if (strong ?? strong2) nodes.push(element("strong", "", ...inline(strong ?? strong2, cite)));
-    else if (em ?? em2) nodes.push(element("em", "", ...inline(em ?? em2, cite)));
-    else if (struck) nodes.push(element("s", "", ...inline(struck, cite)));
+    else if (strong ?? strong2) within("strong", strong ?? strong2);
+    else if (em ?? em2) within("em", em ?? em2);
+    else if (struck) within("s", struck);
     else if (label) nodes.push(link(label, address));
     else if (bare) nodes.push(link(bare, bare));
     else nodes.push(whole);
@@ -96,19 +97,20 @@ function codeBlock(language, lines) {
 }
 
 function table(rows, cite) {
-  const cells = (row) => row.trim().replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim());
-  const head = element("tr", "", ...cells(rows[0]).map((c) => element("th", "", ...inline(c, cite))));
-  const body = rows.slice(2).map((row) => element("tr", "", ...cells(row).map((c) => element("td", "", ...inline(c, cite)))));
-  return element("table", "", element("thead", "", head), element("tbody", "", ...body));
+  const cells = (row) => row.trim().replace(/^\||\|$/g, "").split("|");
+  const line = (name) => (row) => element("tr", "", ...cells(row).map((cell) => element(name, "", ...inline(cell.trim(), cite))));
+  const head = element("thead", "", line("th")(rows[0]));
+  return element("table", "", head, element("tbody", "", ...rows.slice(2).map(line("td"))));
 }
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([\w+#.-]*)/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)#*\s*$/;
 const RULE = /^ {0,3}([-*_])(\s*\1){2,}\s*$/;
+const QUOTE = /^ {0,3}> ?/;
 
 function startsBlock(line) {
-  return FENCE.test(line) || ITEM.test(line) || HEADING.test(line) || /^ {0,3}>/.test(line) || RULE.test(line);
+  return [FENCE, ITEM, HEADING, QUOTE, RULE].some((each) => each.test(line));
 }
 
 /* Returns [list, next line]; an item holds its indented lines as blocks. */
@@ -142,6 +144,13 @@ function list(lines, from, cite) {
 function parse(lines, cite) {
   const nodes = [];
   let at = 0;
+  /* The lines from here on that belong together; at is then behind them. */
+  const run = (belongs) => {
+    const from = at;
+    at += 1;
+    while (at < lines.length && belongs(lines[at])) at += 1;
+    return lines.slice(from, at);
+  };
   while (at < lines.length) {
     const line = lines[at];
     const fence = FENCE.exec(line);
@@ -149,10 +158,8 @@ function parse(lines, cite) {
     if (line.trim() === "") {
       at += 1;
     } else if (fence) {
-      let end = at + 1;
-      while (end < lines.length && !lines[end].trim().startsWith(fence[1])) end += 1;
-      nodes.push(codeBlock(fence[2], lines.slice(at + 1, end)));
-      at = end + 1;
+      nodes.push(codeBlock(fence[2], run((each) => !each.trim().startsWith(fence[1])).slice(1)));
+      at += 1;
     } else if (heading) {
       // The page has its own h1 and h2.
       nodes.push(element(`h${Math.min(6, heading[1].length + 2)}`, "", ...inline(heading[2], cite)));
@@ -160,25 +167,18 @@ function parse(lines, cite) {
     } else if (RULE.test(line)) {
       nodes.push(element("hr", ""));
       at += 1;
-    } else if (/^ {0,3}>/.test(line)) {
-      let end = at;
-      while (end < lines.length && /^ {0,3}>/.test(lines[end])) end += 1;
-      nodes.push(element("blockquote", "", ...parse(lines.slice(at, end).map((l) => l.replace(/^ {0,3}> ?/, "")), cite)));
-      at = end;
+    } else if (QUOTE.test(line)) {
+      const quoted = run((each) => QUOTE.test(each)).map((each) => each.replace(QUOTE, ""));
+      nodes.push(element("blockquote", "", ...parse(quoted, cite)));
     } else if (ITEM.test(line)) {
       const [node, next] = list(lines, at, cite);
       nodes.push(node);
       at = Math.max(next, at + 1);
     } else if (line.includes("|") && /^[\s|:-]*-[\s|:-]*$/.test(lines[at + 1] || "")) {
-      let end = at;
-      while (end < lines.length && lines[end].includes("|")) end += 1;
-      nodes.push(table(lines.slice(at, end), cite));
-      at = end;
+      nodes.push(table(run((each) => each.includes("|")), cite));
     } else {
-      let end = at + 1;
-      while (end < lines.length && lines[end].trim() !== "" && !startsBlock(lines[end])) end += 1;
-      nodes.push(element("p", "", ...inline(lines.slice(at, end).map((l) => l.trim()).join("\n"), cite)));
-      at = end;
+      const words = run((each) => each.trim() !== "" && !startsBlock(each)).map((each) => each.trim());
+      nodes.push(element("p", "", ...inline(words.join("\n"), cite)));
     }
   }
   return nodes;

@@ -69,6 +69,8 @@ def site(
     env = {k: v for k, v in os.environ.items() if k not in NOT_HANDED_ON}
     env |= {"DATA_DIR": str(home), "PORT": str(port), "PYTHONUNBUFFERED": "1"}
     env["OLLAMA_URL"] = "http://127.0.0.1:9"
+    # Its models are offered to tiers that have them, and nobody here has one.
+    env["OPENAI_API_KEY"] = "sk-of-nobody"
     env |= provider_urls
     for name in ("OIDC", "GITHUB"):
         env[f"{name}_CLIENT_ID"] = provider.CLIENT_ID

@@ -15,6 +15,7 @@ from allauth.mfa.totp.internal.auth import (
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PASSWORD, Visit
+from tests.browser.files import a_folder, a_tar, a_zip, drop
 from tests.browser.looks import LOOK, look, violations
 
 PAGES = [
@@ -161,6 +162,22 @@ def test_a_folder_is_packed_and_indexed(member, tmp_path):
     expect(member.page.locator(".file-list")).to_contain_text("größe.py")
 
 
+@pytest.mark.parametrize(("make", "n"), [(a_folder, 1), (a_zip, 2), (a_tar, 3)])
+def test_what_is_dropped_on_a_workspace_is_indexed(member, tmp_path, make, n):
+    member.go("/dashboard/workspaces/")
+    member.page.click("main a:has-text('folder')")
+    workspace = member.page.url
+    drop(member.page, make(tmp_path))
+    # Nobody reloads: what is there is told when it is indexed.
+    expect(member.page.locator("#workspace-facts")).to_contain_text(
+        re.compile(rf"Files\s*{n}\b"), timeout=TIMEOUT
+    )
+    expect(member.page.locator("#workspace-status")).to_have_text("Ready")
+
+    member.go(f"{workspace}files/?dir=lib")
+    expect(member.page.locator(".file-list")).to_contain_text(f"from_{make.__name__}")
+
+
 def test_a_client_is_connected_and_its_first_call_is_seen(member):
     member.go("/dashboard/connect/curl/")
     member.page.click("text=Make the key and fill it in")
@@ -267,6 +284,14 @@ def test_a_conversation_is_renamed_and_deleted(member):
     member.submit()
 
     expect(member.page.locator("[data-chat-list]")).not_to_contain_text("About sizes")
+
+
+def test_models_of_other_tiers_are_shown_with_the_tier_they_need(member):
+    member.go("/dashboard/chat/")
+    others = member.page.locator("optgroup[label='With the tier Pro']")
+
+    expect(others).to_be_disabled()
+    expect(others.locator("option").first).to_contain_text("gpt")
 
 
 def test_an_answer_is_stopped(member):

@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from urllib.request import urlopen
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.browser import provider
 from tests.browser.conftest import PASSWORD
+from tests.browser.looks import violations
 from tests.fakes.github import FakeGitHub
 from tests.support.ports import wait_for
 from tests.support.processes import ROOT, Process, python
@@ -35,6 +35,7 @@ PEOPLE = {
     }.items()
     for verified in (True, False)
 }
+BACK = "http://127.0.0.1:53682/callback"  # where an editor listens
 DASHBOARD = re.compile("/dashboard/$")
 
 
@@ -172,7 +173,7 @@ def test_a_provider_is_connected_opens_the_account_and_is_let_go(
     _say_the_password(owner)
     let_go = owner.get_by_role("button", name="Disconnect")
     expect(let_go).to_be_visible()
-    assert Axe().run(owner).violations_count == 0
+    assert violations(owner) == []
 
     _come_from_provider(visitor, "shy-True")
     # In, and asked for the passkey that this account has.
@@ -198,6 +199,48 @@ def test_github_lets_a_new_person_in_and_links_nobody(visitor, github):
     _come_from_github(visitor)
     expect(visitor.locator("h1")).to_have_text("Hello, Octo")
     assert set(github.scopes[-1].split()) == {"user:email", "read:user"}
+
+
+def test_a_terminal_is_connected_by_its_code_and_disconnected(owner, site):
+    asked = urlencode({"client_id": "aiassist-cli"}).encode()
+    with urlopen(f"{site}/identity/o/api/device/code", asked) as answer:
+        code = json.load(answer)["user_code"]
+    _sign_in_by_passkey(owner)
+    owner.goto("/identity/o/device")
+    assert violations(owner) == []
+    owner.fill("main [name=code]", code)
+    owner.click("text=Go on")
+    expect(owner.locator("main")).to_contain_text(code)
+    assert violations(owner) == []
+    owner.get_by_role("button", name="Allow").click()
+    expect(owner.locator("h1")).to_contain_text("is connected")
+    owner.goto("/dashboard/settings/sessions/")
+    let_go = owner.get_by_role("button", name="Disconnect")
+    let_go.click()
+
+    expect(owner.locator(".messages")).to_contain_text("signed out")
+    expect(let_go).to_have_count(0)
+
+
+def test_an_editor_asks_for_consent_and_gets_its_code(owner):
+    wish = {
+        "client_id": "aiassist-editor",
+        "response_type": "code",
+        "state": "s",
+        "redirect_uri": BACK,
+        "scope": "openid",
+        "code_challenge": "c" * 43,
+        "code_challenge_method": "S256",
+    }
+    owner.route(f"{BACK}**", lambda route: route.fulfill(body="Back in the editor"))
+    owner.goto(f"/identity/o/authorize?{urlencode(wish)}")
+    expect(owner.locator("h1")).to_have_text("Connect Editor?")
+    assert violations(owner) == []
+    owner.get_by_role("button", name="Allow").click()
+
+    # The content policy lets the form lead back to the editor.
+    expect(owner.locator("body")).to_have_text("Back in the editor")
+    assert "code=" in owner.url and "state=s" in owner.url
 
 
 def test_no_sign_in_page_complained(complaints):
