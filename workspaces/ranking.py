@@ -3,7 +3,8 @@
 `rank` takes ScoredPoints as the vector store returns them and needs nothing but their
 payloads. A passage's evidence is how near its meaning is, how well its words match,
 how much of both its file and its neighbours hold, and how many of the query's words
-name it. Code comes before tests and prose, unless these are asked for.
+name it. Code comes before tests and prose, unless these are asked for; and of passages
+about equally good, one of each file before more of the same file.
 
 The weights were found by coordinate search on the development half of the retrieval
 benchmark (`python -m benchmarks.retrieval --tune`), never on its test half.
@@ -27,6 +28,7 @@ from workspaces.vectors.base import PointPayload, ScoredPoint
 # code a small k, which trusts the first places more, finds more.
 RRF_K = 10
 _FILE_BEST = 3  # passages of a file that speak for it
+_FURTHER = 0.97  # factor for each passage of the same file that is better
 _NEIGHBOUR_GAP = 8  # lines between passages that still belong together
 _SHORT_LINES = 4  # a passage with fewer says little
 
@@ -125,10 +127,16 @@ def rank(
     factor = _factors(question, weight)
     # Words alone never score as high as words and meaning together.
     best = _best_possible(WEIGHTS[question.kind])
+    scores = {
+        point_id: evidence.of(point_id, payload) * factor(payload) / best
+        for point_id, payload in points.items()
+    }
+    if not question.asks_for_tests:  # these stand together
+        scores = _spread(evidence.files, scores)
     ranked = [
         Ranked(
             id=point_id,
-            score=evidence.of(point_id, payload) * factor(payload) / best,
+            score=scores[point_id],
             payload=payload,
             served_by=evidence.served_by(point_id),
         )
@@ -197,13 +205,13 @@ class _Evidence:
         self._meaning = _nearness(dense)
         self._words = _matches(sparse)
         self._places = _places(sparse)
-        files = _by_file(points)
-        self._file_meaning = _per_file(files, self._meaning)
-        self._file_words = _per_file(files, self._places)
-        self._neighbours = _neighbours(files, self._meaning)
+        self.files = _by_file(points)
+        self._file_meaning = _per_file(self.files, self._meaning)
+        self._file_words = _per_file(self.files, self._places)
+        self._neighbours = _neighbours(self.files, self._meaning)
         # A file has many passages, and a definition some: names are read once.
-        paths, symbols = set(files), {payload.symbol for payload in points.values()}
-        self._of_path = {path: self._path_evidence(path) for path in paths}
+        self._of_path = {path: self._path_evidence(path) for path in self.files}
+        symbols = {payload.symbol for payload in points.values()}
         self._of_symbol = {name: self._symbol_evidence(name) for name in symbols}
 
     def of(self, point_id: str, payload: PointPayload) -> float:
@@ -304,6 +312,19 @@ def _neighbours(
                 found[one] = max(found.get(one, 0.0), scores.get(other, 0.0))
                 found[other] = max(found.get(other, 0.0), scores.get(one, 0.0))
     return found
+
+
+def _spread(
+    files: Mapping[str, list[_Passage]], scores: Mapping[str, float]
+) -> dict[str, float]:
+    """Lower each file's second best passage a little, its third a little more."""
+    return {
+        point_id: scores[point_id] * _FURTHER**n_better
+        for passages in files.values()
+        for n_better, (_, _, point_id) in enumerate(
+            sorted(passages, key=lambda passage: -scores[passage[2]])
+        )
+    }
 
 
 def _factors(question: Question, weight: Weights) -> Callable[[PointPayload], float]:

@@ -1,8 +1,8 @@
 """Which lines of the ranked passages are shown.
 
-A small definition is shown whole when a part of it is found, no line twice, and no copy
-of what stands there already. What holds most of the query word for word, a pasted error
-or line, comes first.
+A small definition is shown whole when a part of it is found, no line twice, no copy of
+what stands there already, no lone brace. What holds most of the query word for word, a
+pasted error or line, comes first.
 """
 
 import re
@@ -22,6 +22,7 @@ from workspaces.vectors.base import PointPayload
 _WHOLE_LINES = 60
 _TWIN_LINES = 3  # passages alike of at least so many lines are shown once
 _SPACE = re.compile(r"\s+")
+_WORD = re.compile(r"\w")
 
 # Contents by their sha256; None or missing: gone since.
 Texts = Mapping[str, Concealed | None]
@@ -57,9 +58,10 @@ def shown(
             if text is None or span is None:
                 continue
             candidate = Shown(found, *span, text.lines(*span))
-            if not _is_twin(candidate, twins):
-                spans.show(found.payload.path, span)
-                chosen.append(candidate)
+            if _is_mere_end(candidate) or _is_twin(candidate, twins):
+                continue
+            spans.show(found.payload.path, span)
+            chosen.append(candidate)
         if len(chosen) >= most:
             break
     return chosen[:most]
@@ -117,6 +119,11 @@ def _whole(payload: PointPayload) -> tuple[int, int]:
         return start, end
     whole = min(start, payload.symbol_start), max(end, payload.symbol_end)
     return whole if whole[1] - whole[0] < _WHOLE_LINES else (start, end)
+
+
+def _is_mere_end(candidate: Shown) -> bool:
+    """Tell a closing brace: it was found by its file's and its symbol's name alone."""
+    return candidate.start_line > 1 and not _WORD.search(candidate.text)
 
 
 def _is_twin(candidate: Shown, seen: set[tuple[str, ...]]) -> bool:

@@ -125,6 +125,22 @@ def test_a_file_with_more_that_fits_wins_over_a_lone_hit():
     assert found[0].startswith("m")
 
 
+def test_of_passages_about_equally_good_each_file_shows_one_first():
+    dense = [
+        hit(name, score, path=f"{name[:-1]}.py", start=start)
+        for name, score, start in (
+            ("a1", 0.9, 1),
+            ("a2", 0.9, 40),
+            ("b1", 0.899, 1),
+            ("b2", 0.899, 40),
+            ("z1", 0.2, 1),
+        )
+    ]
+
+    assert ranked("how money moves", dense)[:4] == ["a1", "b1", "a2", "b2"]
+    assert ranked("tests of money", dense)[:4] == ["a1", "a2", "b1", "b2"]
+
+
 def test_order_does_not_depend_on_the_order_of_equals():
     a, b = hit("a", 0.5), hit("b", 0.5)
     question = read_question("q")

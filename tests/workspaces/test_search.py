@@ -56,6 +56,17 @@ def test_no_line_is_shown_twice(alice, indexer):
     assert len(lines) == len(set(lines))
 
 
+def test_a_lone_brace_is_no_hit(alice, indexer):
+    calls = "\n".join(f"        total += weigh(item{i}, refund);" for i in range(60))
+    shop = f"class Shop {{\n    refund() {{\n{calls}\n    }}\n}}\n"
+    indexer.index(alice.workspace, {"shop.js": shop, "empty.json": "{}\n"})
+
+    hits = found(alice.workspace, "shop", max_results=50)
+
+    assert {hit.text for hit in hits if "total" not in hit.text} == {"{}"}
+    assert [hit.text for hit in found(alice.workspace, "empty.json")][0] == "{}"
+
+
 def test_a_question_about_tests_gets_tests_first(alice, indexer):
     indexer.index(alice.workspace, {"src/shop.py": SHOP, "tests/test_shop.py": TEST})
 
