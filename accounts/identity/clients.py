@@ -23,6 +23,7 @@ GRANTS = {
 # advised, as it may lead elsewhere, but it is what MCP's clients use.
 # Source: https://www.rfc-editor.org/rfc/rfc8252#section-7.3
 _LOOPBACK = re.compile(r"^(http://(?:127\.0\.0\.1|\[::1\]|localhost)):\d{1,5}(?=/|$)")
+_LOCAL = re.compile(r"http://(127\.0\.0\.1|\[::1\]|localhost)(:\d{1,5})?(/|$)")
 _ALLOWED = re.compile(
     r"https://[^\s/@#*?]+(/[^\s#*]*)?"
     r"|http://(127\.0\.0\.1|\[::1\]|localhost)(:\d{1,5})?(/[^\s#*]*)?"
@@ -45,6 +46,11 @@ def is_registered(uri: str, registered: Iterable[str]) -> bool:
     """Whether an address is one of those, to the letter but for a loopback's port."""
     asked = _LOOPBACK.sub(r"\1", uri)
     return any(asked == _LOOPBACK.sub(r"\1", known) for known in registered)
+
+
+def is_loopback(uri: str) -> bool:
+    """Whether an address is of the person's own computer."""
+    return _LOCAL.match(uri) is not None
 
 
 def require_safe_redirect(uri: str) -> None:

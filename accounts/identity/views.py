@@ -22,7 +22,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from accounts.identity import grants, newcomers
-from accounts.identity.clients import is_registered
+from accounts.identity.clients import is_loopback, is_registered
 from accounts.scopes import WORDS
 from accounts.web import login_required, signed_in
 from aiassist.api.throttles import throttle
@@ -84,6 +84,7 @@ class AuthorizationView(views.AuthorizationView):
         context |= {
             "redirect_uri": redirect_uri,
             "redirect_host": urlsplit(redirect_uri).netloc,
+            "is_loopback": is_loopback(redirect_uri),
             "way": newcomers.way_of(context["client"]),
         }
         answer: HttpResponse = super().render_to_response(context, **kwargs)

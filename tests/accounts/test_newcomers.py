@@ -62,6 +62,18 @@ def test_an_mcp_client_registers_itself_and_gets_in_with_pkce(alice: Person) -> 
     assert get("/api/v1/limits", made["access_token"]).status_code == 200
 
 
+def test_only_what_is_on_the_persons_computer_is_told_to_be(alice: Person) -> None:
+    told = "a program on your own computer"
+    page, _ = consent(
+        alice, client_id=register().json()["client_id"], redirect_uri=BACK
+    )
+    assert told in page.content.decode()
+    for uri in ("https://localhost.evil.test/", "https://evil.test/127.0.0.1"):
+        app = register(redirect_uris=[uri]).json()["client_id"]
+        page, _ = consent(alice, client_id=app, redirect_uri=uri)
+        assert told not in page.content.decode()
+
+
 def test_localhost_may_have_another_port_than_was_registered(alice: Person) -> None:
     app = register(redirect_uris=["http://localhost/callback"]).json()
     asked = {"client_id": app["client_id"], "redirect_uri": BACK}
