@@ -27,8 +27,8 @@ _OUTSIDE = ("/", "/pricing/", "/guides/", "/guides/quickstart/", "/accounts/logi
 _INSIDE = (
     *("/dashboard/", "/dashboard/usage/?period=month", "/dashboard/limits/"),
     *("/dashboard/keys/", "/dashboard/connect/", "/dashboard/connect/vscode/"),
-    *("/dashboard/workspaces/", "/dashboard/chat/", "/dashboard/settings/"),
-    *("/dashboard/settings/sessions/", "/accounts/2fa/"),
+    *("/dashboard/workspaces/", "/dashboard/chat/", "/dashboard/webhooks/"),
+    *("/dashboard/settings/", "/dashboard/settings/sessions/", "/accounts/2fa/"),
 )
 _STAFF = ("/admin/", "/admin/billing/usagerecord/", "/admin/accounts/user/")
 _TOLD = """() => {
