@@ -91,7 +91,8 @@ class TierForm(_TierForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("max_file_bytes", "max_storage_bytes"):
+        # Who may only look has no fields.
+        for name in {"max_file_bytes", "max_storage_bytes"} & self.fields.keys():
             now = f"Now {filesizeformat(getattr(self.instance, name) or 0)}."
             told = self.fields[name].help_text
             self.fields[name].help_text = f"{told} {now}".strip()

@@ -21,6 +21,7 @@ from billing.models import Tier, UsageRecord
 from billing.rollups import roll_up
 from billing.selectors import tier_of
 from tests.factories import UserFactory
+from tests.support.holdings import holdings_of
 from tests.support.people import Person
 
 
@@ -427,6 +428,23 @@ def test_m2_a_group_opens_its_own_tables_and_no_other(group):
         adds |= {name} if statuses[1] == 200 else set()
 
     assert (lists, adds) == (OPEN[group], ADDS[group])
+
+
+@pytest.mark.parametrize("group", OPEN)
+def test_m2_a_group_opens_each_row_of_its_tables(group, alice):
+    """Who may only look gets a page, too, not a form without its fields."""
+    holdings_of(alice)
+    person = staff_in(group)
+    seen = {}
+    for model in django_admin.site._registry:
+        name = f"{model._meta.app_label}.{model._meta.model_name}"
+        row = model._default_manager.first()
+        if name in OPEN[group] and row is not None:
+            page = f"/admin/{name.replace('.', '/')}/{quote(row.pk)}/change/"
+            seen[name] = person.web.get(page).status_code
+
+    assert "billing.tier" in seen
+    assert set(seen.values()) == {200}, seen
 
 
 # Acts by POST that a group has not; each leaves what it was aimed at as it is.
