@@ -17,6 +17,8 @@ import pytest
 from tests.support.postgres import start_postgres
 from tests.support.redis import RedisServer
 
+# Of the tests that come last; the longest go first, so that no process ends alone.
+_LONG_LAST = ("tests/browser/test_main_job.py", "tests/browser/test_staff.py")
 _stop: list[Callable[[], None]] = []
 # What a developer's shell may hold must not reach the suite.
 _OUTSIDE = (
@@ -56,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest files first, so that no process ends alone, and browsers last.
+    """Run what starts processes, and mostly waits, first, and browsers last.
 
     Playwright keeps an event loop running in the main thread, in which no async
     test could start its own.
@@ -65,6 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         key=lambda item: (
             item.get_closest_marker("browser") is not None,
             item.get_closest_marker("e2e") is None,
+            not item.nodeid.startswith(_LONG_LAST),
         )
     )
 
