@@ -62,6 +62,7 @@ UNFOLD = {
                     _item("Users", "group", "accounts.user"),
                     _item("API keys", "key", "accounts.apikey"),
                     _item("Token sign-ins", "badge", "accounts.tokenfamily"),
+                    _item("Apps", "apps", "allauth_idp_oidc.client"),
                     _item("Data exports", "download", "accounts.dataexport"),
                     _item("Webhooks", "webhook", "accounts.webhook"),
                     _item("Deliveries", "send", "accounts.webhookdelivery"),
