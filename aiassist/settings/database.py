@@ -38,7 +38,9 @@ def sqlite(file: Path) -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             "init_command": (
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                "PRAGMA foreign_keys=ON; PRAGMA cache_size=-20000"
+                "PRAGMA foreign_keys=ON; PRAGMA cache_size=-20000;"
+                # What is deleted is overwritten: erased data stays in no free page.
+                "PRAGMA secure_delete=ON"
             ),
         },
     }
