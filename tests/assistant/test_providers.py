@@ -178,7 +178,7 @@ async def test_ollama_is_given_a_window_that_holds_the_prompt(
     wire = {"role": "assistant", "tool_calls": [{"id": "c", "function": function}]}
 
     await ask("ollama", messages=(ChatMessage("user", "word " * 6000),))
-    await ask("ollama", tools=(tool, {"type": "custom", "custom": {"name": "c"}}))
+    await ask("ollama", tools=(tool, {"type": "web_search"}))
     await ask("ollama", messages=(ChatMessage("assistant", "", wire),))
 
     windows = [seen.body["options"]["num_ctx"] for seen in provider.chats]
