@@ -8,7 +8,7 @@ from django.db import connection, models
 from accounts.models import ApiKey, AuditEvent, TokenFamily, User
 from aiassist.lib import clock
 from assistant.models import Conversation
-from billing.models import Quota, Subscription, UsageDay, UsageRecord
+from billing.models import Quota, Refusal, Subscription, UsageDay, UsageRecord
 from billing.rollups import sum_everybody
 from workspaces.models import IndexJob, Workspace
 
@@ -127,6 +127,19 @@ def fill(users: int, records: int) -> None:
         latency_ms="200 + n % 3000",
         admitted_at=_DAYS.format(rows=records),
         created_at=_DAYS.format(rows=records),
+    )
+    minute = f"date_trunc('minute', {_DAYS.format(rows=2 * users)})"
+    _insert(
+        Refusal,
+        2 * users,
+        user_id=some,
+        minute=minute,
+        tier_code="'pro'",
+        feature="'basic_chat'",
+        reason="(ARRAY['quota_exceeded (hour)','provider_not_in_tier'])[1 + n % 2]",
+        n_calls="1 + n % 9",
+        first_at=minute,
+        last_at=minute,
     )
     _sum_up()
     with connection.cursor() as cursor:
