@@ -136,7 +136,7 @@ def test_w10_a_receiver_that_hangs_is_left_in_time(
     began = time.monotonic()
     delivery = told.turn()
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 6
     assert (delivery.state, delivery.outcome) == ("waiting", "egress_timeout")
     assert delivery.response_status is None
 
@@ -149,7 +149,7 @@ def test_w10_of_an_endless_answer_nothing_is_read(
 
     began = time.monotonic()
     assert told.turn().state == "delivered"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 6
 
 
 def test_w10_a_redirect_is_not_followed(told: Told, receiver: Receiver) -> None:

@@ -238,7 +238,7 @@ async def test_s1_an_agent_that_leaves_ends_the_answer(
             await http.post(f"{asgi_server}/mcp", json=message, headers=headers)
 
     await asyncio.to_thread(
-        openai.wait_until, lambda: openai.chats[0].closed_at is not None, seconds=2
+        openai.wait_until, lambda: openai.chats[0].closed_at is not None
     )
 
 

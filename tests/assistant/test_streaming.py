@@ -180,7 +180,7 @@ def test_q2_a_json_answer_that_nobody_waits_for_is_settled(
         )
 
     assert record_after(pro).status == "cancelled"
-    openai.wait_until(lambda: openai.chats[0].closed_at is not None, seconds=2)
+    openai.wait_until(lambda: openai.chats[0].closed_at is not None)
 
 
 def test_s1_hanging_up_closes_the_upstream_connection(
@@ -192,7 +192,7 @@ def test_s1_hanging_up_closes_the_upstream_connection(
         next(e for e in events_of(response) if e.name == "delta")
         left_at = time.monotonic()
 
-    openai.wait_until(lambda: openai.chats[0].closed_at is not None, seconds=2)
+    openai.wait_until(lambda: openai.chats[0].closed_at is not None)
     closed_at = openai.chats[0].closed_at
     assert closed_at is not None
     assert closed_at - left_at < 2

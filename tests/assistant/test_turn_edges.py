@@ -52,7 +52,7 @@ def test_q2_leaving_before_the_first_word_is_settled_at_both_doors(
         link.sendall(head.encode() + raw)
         openai.wait_until(lambda: bool(openai.chats))
 
-    assert record_after(pro, seconds=5).status == "cancelled"
+    assert record_after(pro).status == "cancelled"
     openai.wait_until(lambda: openai.chats[0].closed_at is not None, 2)
 
 

@@ -66,7 +66,7 @@ def test_a_thread_writes_what_waits(alice, settings):
     settings.USAGE_WRITE_SECONDS = 1
     spend(alice)
     outbox._wake.set()  # a test before this one may have told it to sleep longer
-    wait_for(lambda: written() == 1, seconds=5)
+    wait_for(lambda: written() == 1)
 
 
 def test_q2_a_process_killed_between_settling_and_writing_loses_nothing(

@@ -336,7 +336,7 @@ class FakeProvider:
         self._thread.join(10)
         self._loop.close()
 
-    def wait_until(self, check: Callable[[], bool], seconds: float = 5.0) -> None:
+    def wait_until(self, check: Callable[[], bool], seconds: float = 10.0) -> None:
         """Poll until `check` holds; fails after `seconds`."""
         wait_for(check, seconds=seconds)
 

