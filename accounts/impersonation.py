@@ -156,6 +156,7 @@ def _is_over(held: dict[str, str]) -> bool:
 def _require_open(request: HttpRequest) -> None:
     readable = request.method in ("GET", "HEAD") and _name_of(request) in OPEN_PAGES
     if not readable:
+        request.shut_meanwhile = True  # type: ignore[attr-defined]  # for the 403 page
         raise NotWhileImpersonating(
             "This page stays shut while you look at the site as somebody else."
         )

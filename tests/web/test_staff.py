@@ -169,6 +169,8 @@ def test_m4_staff_look_as_somebody_to_read_only_and_each_page_is_noted(admin, al
     ):
         assert admin.web.get(address).status_code == 403, address
     assert admin.web.post(reverse("settings:profile"), {}).status_code == 403
+    shut = admin.web.get("/dashboard/chat/").text
+    assert f'action="{reverse("impersonation_end")}"' in shut
     admin.web.post(reverse("impersonation_end"))
     assert admin.web.get("/admin/").status_code == 200
     noted = AuditEvent.objects.filter(action__startswith="impersonation")
