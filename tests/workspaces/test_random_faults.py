@@ -181,7 +181,7 @@ def test_j1_j5_j7_j8_after_ten_random_faults_the_index_equals_a_clean_run(
     ]
     # Each kind once, the rest by chance; what broke nothing is tried again.
     todo = [*faults, *(chance.choice(faults) for _ in range(FAULTS - len(faults)))]
-    befallen = []
+    befallen: list[str] = []
     for _ in range(MOST_TRIES):
         if len(befallen) == FAULTS:
             break
