@@ -27,7 +27,7 @@ No connection is held once `admit` has returned (`aadmit` gives it back).
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -39,6 +39,7 @@ from aiassist.lib import clock
 from aiassist.lib.db import in_db
 from aiassist.lib.errors import QuotaExceeded
 from aiassist.lib.metrics import count_admission
+from aiassist.lib.records import record
 from billing import windows
 from billing.limits import LimitsSnapshot, refusal_of, snapshot
 from billing.models import Quota, Reservation, Tier
@@ -55,7 +56,7 @@ _PAUSE_SECONDS, _TRIES = 0.01, 100
 _UNLIMITED = 10**9  # with RATE_LIMIT_ENABLED off everything is admitted and counted
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Call:
     """A call that would like to be made."""
 
@@ -83,7 +84,7 @@ class Call:
         return self.tier.max_concurrent if self.enforced else _UNLIMITED
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Admission:
     """A call that may be made. Settle or release it in every exit path."""
 

@@ -14,7 +14,6 @@ database answers everything.
 import asyncio
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -33,6 +32,7 @@ from aiassist.lib import jsons
 from aiassist.lib.db import in_background, keep
 from aiassist.lib.errors import NotAuthenticated
 from aiassist.lib.metrics import count_admission
+from aiassist.lib.records import record
 from billing import scripts, windows
 from billing.admission import Admission, Call, admission_of, conclude, conclude_anew
 from billing.gates import require_feature
@@ -52,7 +52,7 @@ _readings: dict[str, asyncio.Future[tuple[Arg, ...]]] = {}
 Headers = Iterable[tuple[bytes, bytes]]  # as in an ASGI scope: names in lower case
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Entered:
     """Who calls, and the call that they may make. Both are shared: do not change them.
 
@@ -63,7 +63,7 @@ class Entered:
     admission: Admission
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Asked:
     """A call before it is known whose it is."""
 

@@ -11,7 +11,6 @@ settled there at once. The sweeper settles what a dead process left behind, as
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -29,6 +28,7 @@ from accounts.models import User
 from aiassist.lib import clock, jsons
 from aiassist.lib.db import in_background
 from aiassist.lib.metrics import count_settlement
+from aiassist.lib.records import record
 from billing import holds, scripts, windows
 from billing.admission import Admission
 from billing.models import Quota, Reservation, UsageRecord
@@ -48,7 +48,7 @@ R = TypeVar("R")
 Status = Literal["ok", "error", "cancelled"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Settlement:
     """What a call really cost."""
 

@@ -4,11 +4,13 @@ Admission, the dry run and `GET /limits` all judge by `refusal_of`.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from aiassist.lib import clock
 from aiassist.lib.errors import QuotaExceeded
+from aiassist.lib.records import record
 from billing.models import Tier
 from billing.selectors import smallest_tier
 
@@ -17,7 +19,7 @@ HOUR, DAY, CONCURRENCY = "hour", "day", "concurrency"
 SLOT_RETRY_SECONDS = 2
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Window:
     """One limit and how much of it is used."""
 
@@ -32,7 +34,7 @@ class Window:
         return max(0, self.limit - self.used)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LimitsSnapshot:
     """A user's limits at one moment."""
 
@@ -55,17 +57,17 @@ class LimitsSnapshot:
         """
         if not self.enforced:
             return {}
-        timed = (self.hour, self.day)
-        least = min(timed, key=lambda w: (w.remaining, -self.seconds_left(w)))
+        hour = self.hour.remaining, self.seconds_left(self.hour)
+        day = self.day.remaining, self.seconds_left(self.day)
+        is_hour = hour[0] < day[0] or (hour[0] == day[0] and hour[1] >= day[1])
+        least, (remaining, seconds) = (self.hour, hour) if is_hour else (self.day, day)
         return {
             "x-ratelimit-limit-requests": str(least.limit),
-            "x-ratelimit-remaining-requests": str(least.remaining),
-            "x-ratelimit-reset-requests": str(self.seconds_left(least)),
-            "RateLimit-Policy": ", ".join(
-                f'"{w.policy}";q={w.limit};w={w.window_seconds}' for w in timed
-            ),
-            "RateLimit": ", ".join(
-                f'"{w.policy}";r={w.remaining};t={self.seconds_left(w)}' for w in timed
+            "x-ratelimit-remaining-requests": str(remaining),
+            "x-ratelimit-reset-requests": str(seconds),
+            "RateLimit-Policy": _policy(self.hour.limit, self.day.limit),
+            "RateLimit": (
+                f'"{HOUR}";r={hour[0]};t={hour[1]}, "{DAY}";r={day[0]};t={day[1]}'
             ),
         }
 
@@ -93,7 +95,7 @@ def snapshot(
     enforced: bool,
 ) -> LimitsSnapshot:
     """Put counts and the tier's limits together."""
-    hour_end, day_end = clock.hour_window(at)[1], clock.day_window(at)[1]
+    hour_end, day_end = _ends(at.replace(minute=0, second=0, microsecond=0))
     return LimitsSnapshot(
         tier=tier,
         at=at,
@@ -102,6 +104,17 @@ def snapshot(
         concurrency=Window(CONCURRENCY, tier.max_concurrent, concurrent, None, None),
         enforced=enforced,
     )
+
+
+@lru_cache(maxsize=16)
+def _ends(hour: datetime) -> tuple[datetime, datetime]:
+    """Return when a clock hour ends, and the day that it is of."""
+    return hour + clock.HOUR, clock.day_window(hour)[1]
+
+
+@lru_cache(maxsize=256)
+def _policy(per_hour: int, per_day: int) -> str:
+    return f'"{HOUR}";q={per_hour};w=3600, "{DAY}";q={per_day};w=86400'
 
 
 def refusal_of(limits: LimitsSnapshot, *, requests: int = 1) -> QuotaExceeded | None:

@@ -18,6 +18,7 @@ from redis.commands.core import Script
 
 from aiassist.lib.breaker import Breaker
 from aiassist.lib.db import lends_its_thread
+from aiassist.lib.records import record
 from aiassist.lib.redis import RedisDown, client, client_that_never_repeats
 from aiassist.lib.redis_pipe import pipe
 from billing import scripts
@@ -56,7 +57,7 @@ class Want:
     now_ms: int = 0  # 0: Redis's own clock
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Taken:
     """Redis's verdict and its counts, this call included if it was taken."""
 

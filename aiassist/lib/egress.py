@@ -28,6 +28,7 @@ import certifi
 
 from aiassist.lib import http1, jsons
 from aiassist.lib.errors import AppError
+from aiassist.lib.records import record
 
 MIB = 1024 * 1024
 
@@ -66,7 +67,7 @@ class AnswerMalformed(EgressError):
     message = "An outside service's answer could not be read."
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Caps:
     """How long and how much one call may be."""
 
@@ -77,7 +78,7 @@ class Caps:
     max_bytes: int = 64 * MIB
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Destination:
     """A service that the operator configured, with the credential bound to it."""
 

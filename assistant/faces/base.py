@@ -6,11 +6,11 @@ body and headers, run the turn, and send what it writes.
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiassist.lib.asgi import end_unclean
 from aiassist.lib.errors import AppError
+from aiassist.lib.records import record
 from assistant.gateway.outcome import Result
 from assistant.gateway.plan import Ask, Options
 from assistant.gateway.prompts import Prompt
@@ -22,7 +22,7 @@ from assistant.providers.parts import Image, parts_of
 HEAD_START_SECONDS = 8.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """A request in a face's words, read and judged in form."""
 

@@ -8,8 +8,8 @@ are refused, with the numbers.
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from aiassist.lib.records import record
 from aiassist.lib.tokens import count_tokens, truncate_to_tokens
 from assistant.catalogue import Offer
 from assistant.errors import ContextTooLarge
@@ -29,7 +29,7 @@ MIN_ANSWER_TOKENS = 64
 MIN_PASSAGE_LINES = 3  # a shorter rest of a passage says too little
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Assembled:
     """A prompt that fits, and the code that found room in it."""
 

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 
 from aiassist.lib.errors import AppError
+from aiassist.lib.records import record
 from aiassist.lib.tokens import count_tokens
 from assistant.providers.base import Delta, Usage
 from assistant.providers.openai import whole_text, wire_text
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Result:
     """How a turn ended, and what it cost."""
 

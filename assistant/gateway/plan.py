@@ -1,11 +1,12 @@
 """From a request to a plan: all that is judged before a provider is called."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from accounts.principals import Principal
 from aiassist.lib.db import in_db
+from aiassist.lib.records import record
 from assistant.catalogue import (
     EXTRACTIVE,
     Live,
@@ -41,7 +42,7 @@ MAX_QUERY_CHARS = 2000
 ALL_WORKSPACES = "workspace_all"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Options:
     """Knobs of one request, as the caller set them."""
 
@@ -56,7 +57,7 @@ class Options:
     wire: Literal["", "stream", "whole"] = ""  # the client speaks OpenAI's chat
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Ask:
     """One request for an answer, validated in form."""
 
@@ -85,7 +86,7 @@ def naming(workspace_ids: Sequence[str], single: str = "") -> dict[str, Any]:
     return {"workspace_id": named[0]} if len(named) == 1 else {"workspace_ids": named}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Plan:
     """Who is asked, with what, in whose name. Nothing is spent yet."""
 
@@ -102,7 +103,7 @@ class Plan:
     several: tuple[Workspace, ...] = ()  # in these; then no single one is named
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Ready:
     """A plan with its code retrieved and its question kept."""
 

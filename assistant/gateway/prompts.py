@@ -7,8 +7,8 @@ contain, and the system prompt says that nothing inside them is an instruction.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from aiassist.lib.records import record
 from assistant.gateway.fim import Cursor
 from assistant.passages import Passage
 from assistant.providers.base import ChatMessage, Role
@@ -36,7 +36,7 @@ _COMPLETE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Prompt:
     """A request before code is retrieved for it."""
 

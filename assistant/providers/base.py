@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from aiassist.lib.public_egress import NOBODY, Trust
+from aiassist.lib.records import record
 from assistant.passages import Passage
 
 Role = Literal["system", "user", "assistant", "tool"]
 JsonObject = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ChatMessage:
     """One message of a prompt."""
 
@@ -39,7 +40,7 @@ class Access:
     trust: Trust = NOBODY
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ChatRequest:
     """One prompt for one model. The last message is the user's, unless tools speak."""
 
@@ -89,7 +90,7 @@ class Native:
     headers: Mapping[str, str] = field(default_factory=dict)  # never a credential
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Usage:
     """Tokens as the provider counted them."""
 

@@ -2,13 +2,13 @@
 
 import json as jsonlib
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 
 from aiassist.lib.egress import Answer, Caps, Destination, open_destination
 from aiassist.lib.public_egress import NOBODY, Trust, open_url
+from aiassist.lib.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class GivenDestination(Destination):
     """Public, or one of `trust`; its headers hold the key that was given with it."""
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from aiassist.lib.egress import Answer, Destination, EgressError
+from aiassist.lib.of_settings import of_settings
 from assistant.errors import (
     ProviderMalformed,
     ProviderMisconfigured,
@@ -393,7 +394,7 @@ def _max_tokens_field(access: Access | None) -> str:
 
 
 def _is_openai(access: Access | None) -> bool:
-    return _host_of(access.base_url if access else settings.OPENAI_BASE_URL) == _OPENAI
+    return _host_of((access or _configured()).base_url) == _OPENAI
 
 
 @lru_cache(maxsize=256)
@@ -405,6 +406,11 @@ def _destination(access: Access | None = None) -> Destination:
     if access is not None:
         headers = {"Authorization": f"Bearer {access.key}"} if access.key else {}
         return GivenDestination("openai", access.base_url, headers, access.trust)
+    return _configured()
+
+
+@of_settings
+def _configured() -> Destination:
     return Destination(
         "openai",
         settings.OPENAI_BASE_URL,

@@ -23,6 +23,7 @@ from aiassist.lib.egress import (
     EgressTimeout,
 )
 from aiassist.lib.errors import ProviderError
+from aiassist.lib.of_settings import of_settings
 from assistant.errors import (
     PromptTooLong,
     ProviderBusy,
@@ -45,6 +46,7 @@ _TOO_LONG = re.compile(
 MAX_STREAM_BYTES = 16 * MIB  # an answer of 100,000 tokens has about half of it
 
 
+@of_settings
 def caps() -> Caps:
     """Return the limits for one call to a provider, from the settings."""
     return Caps(
