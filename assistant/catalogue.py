@@ -2,16 +2,12 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
-
-from django.conf import settings
 
 from accounts.models import User
-from aiassist.lib.db import in_background, in_db
+from aiassist.lib.db import in_db
 from assistant.errors import UnknownModel
 from assistant.models import OPENAI_RESPONSES, AIModel, ProviderKey, Upstream
 from assistant.places import Place
@@ -133,61 +129,6 @@ async def live_embedders() -> Live:
     return {e.name: names for e, names in zip(asked, listed, strict=True) if names}
 
 
-@dataclass(slots=True)
-class _Known:
-    """The enabled rows as one event loop read them last."""
-
-    rows: tuple[Offer, ...] = ()
-    until: float = 0.0
-    reading: "asyncio.Task[None] | None" = None
-    # What the providers listed, and the offers that were made of both.
-    live: Live = field(default_factory=dict)
-    live_until: float = 0.0
-    offers: Sequence[Offer] = ()
-    made_of: tuple[object, object] = (None, None)
-
-
-_known_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Known] = (
-    WeakKeyDictionary()
-)
-
-
-async def known_rows() -> tuple[Offer, ...]:
-    """Return the enabled rows, at most CATALOGUE_CACHE_SECONDS old.
-
-    One reads when they are too old; whoever comes meanwhile waits for that one.
-    """
-    loop = asyncio.get_running_loop()
-    known = _known_by_loop.setdefault(loop, _Known())
-    if time.monotonic() >= known.until:
-        if known.reading is None or known.reading.done():
-            known.reading = loop.create_task(_read_rows(known))
-        await asyncio.shield(known.reading)
-    return known.rows
-
-
-async def known_offers() -> Sequence[Offer]:
-    """Return what can be asked now, made anew when rows or lists have changed.
-
-    Others go on with the old lists while one asks the providers.
-    """
-    rows, known = await known_rows(), _known_by_loop[asyncio.get_running_loop()]
-    now = time.monotonic()
-    if now >= known.live_until:
-        known.live_until = now + settings.CATALOGUE_CACHE_SECONDS
-        known.live = await live_models()
-    if known.made_of[0] is not rows or known.made_of[1] is not known.live:
-        known.offers = offers_from(rows, known.live)
-        known.made_of = (rows, known.live)
-    return known.offers
-
-
-async def _read_rows(known: _Known) -> None:
-    asked_at = time.monotonic()
-    known.rows = await in_background(entered_offers)
-    known.until = asked_at + settings.CATALOGUE_CACHE_SECONDS
-
-
 async def offers_for(tier: Tier, user: User) -> list[Offer]:
     """Return the models that the user may use, in the order of a default choice."""
     live = await live_models()
@@ -203,35 +144,46 @@ async def embedders_for(tier: Tier, user: User) -> list[Offer]:
 def offers_of(user: User, tier: Tier, live: Live) -> list[Offer]:
     """Return what the user can ask now, by their own keys where they have any."""
     entered = entered_offers()
-    return _with_own_keys(user, tier, entered, offers_from(entered, live))
+    keys = own_keys_of(user) if uses_own_keys(user, tier) else ()
+    return with_own_keys(keys, entered, offers_from(entered, live))
 
 
 def embedders_of(user: User, tier: Tier, live: Live) -> list[Offer]:
     """Do as `offers_of` for models that make vectors; the local one first."""
     entered = entered_offers()
+    keys = own_keys_of(user) if uses_own_keys(user, tier) else ()
     offers = embedders_from(entered, live)
-    found = _with_own_keys(user, tier, entered, offers, for_vectors=True)
+    found = with_own_keys(keys, entered, offers, for_vectors=True)
     return [replace(offer, features=(EMBEDDINGS,)) for offer in found]
 
 
-def _with_own_keys(
-    user: User,
-    tier: Tier,
+def uses_own_keys(user: User, tier: Tier) -> bool:
+    """Tell whether the user has any, and may use them."""
+    return tier.own_provider_keys and user.has_provider_keys
+
+
+def own_keys_of(user: User) -> tuple[ProviderKey, ...]:
+    """Read the user's own keys, sealed."""
+    return tuple(ProviderKey.objects.for_user(user))
+
+
+def with_own_keys(
+    keys: Iterable[ProviderKey],
     entered: Sequence[Offer],
-    offers: list[Offer],
+    offers: Sequence[Offer],
     *,
     for_vectors: bool = False,
 ) -> list[Offer]:
     """Put what a user's own keys open in the place of those providers' offers."""
-    if not (tier.own_provider_keys and user.has_provider_keys):
-        return offers
-    keys = {row.provider: row for row in ProviderKey.objects.for_user(user)}
+    by_provider = {key.provider: key for key in keys}
+    if not by_provider:
+        return list(offers)
     return [
         offer
         for name in (LOCAL, *PROVIDERS)
         for offer in (
-            _by_own_key(keys[name], entered, for_vectors=for_vectors)
-            if name in keys
+            _by_own_key(by_provider[name], entered, for_vectors=for_vectors)
+            if name in by_provider
             else [offer for offer in offers if offer.provider == name]
         )
     ]

@@ -14,7 +14,6 @@ from assistant.catalogue import (
     candidates,
     choose,
     in_order,
-    known_offers,
     live_models,
     offers_of,
 )
@@ -22,6 +21,7 @@ from assistant.conversations import ask_in, get_conversation, history_of
 from assistant.errors import UnsupportedParameter
 from assistant.gateway.context import Assembled, assemble, context_size
 from assistant.gateway.fim import raw_prompt, stops_of
+from assistant.gateway.known import known_offers
 from assistant.gateway.natives import with_passages
 from assistant.gateway.notices import index_hint, why_extractive
 from assistant.gateway.prompts import Prompt, chat
@@ -172,9 +172,7 @@ async def plan_in_loop(ask: Ask, tier: Tier) -> Plan | None:
     """
     if ask.workspace_id or ask.workspace_ids or ask.conversation_id or ask.keeps:
         return None
-    if ask.principal.user.has_provider_keys:  # which the database holds
-        return None
-    everything = await known_offers()
+    everything = await known_offers(ask.principal.user, tier)
     chosen = choose(everything, tier, wanted=ask.model, feature=ask.feature)
     if chosen is None:
         return None

@@ -5,13 +5,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from django.db.backends.utils import CursorWrapper
 
-from aiassist.lib import shared_breaker
 from assistant.floods import FAILURES_PER_MINUTE, Floods
-from assistant.gateway import vitals
-from billing import entry
-from billing.outbox import outbox
 from tests.assistant.asking import (
     events_of,
     open_holds,
@@ -189,66 +184,6 @@ def test_a_body_beyond_the_limit_is_refused_while_it_comes(
 
     assert answered.status_code == 413
     assert open_holds(pro) == 0
-
-
-def test_the_hot_path_asks_no_database_and_redis_twice(
-    asgi_server: str,
-    pro: Person,
-    openai: FakeProvider,
-    settings: Any,
-    redis_client: Any,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # What a timer reads, or one call in many seconds.
-    monkeypatch.setattr(shared_breaker, "REFRESH_SECONDS", 60.0)
-    monkeypatch.setattr(vitals, "TOLD_SECONDS", 60.0)
-    monkeypatch.setattr(entry, "CACHED_MS", 60_000)
-    settings.CATALOGUE_CACHE_SECONDS = 60.0
-    settings.USAGE_WRITE_SECONDS = 60  # records are written in batches, later
-    openai.default = openai_stream("Hello")
-    asked: list[str] = []
-    execute = CursorWrapper.execute
-
-    def noted(self: Any, sql: Any, params: Any = None) -> Any:
-        asked.append(str(sql))
-        return execute(self, sql, params)
-
-    def call(path: str, body: dict[str, Any]) -> httpx2.Response:
-        key = {"x-api-key": pro.key}
-        return send(asgi_server, path, body | {"stream": True}, **key)
-
-    def n_scripts() -> int:
-        stats = redis_client.info("commandstats")
-        return sum(stats.get(f"cmdstat_{n}", {}).get("calls", 0) for n in SCRIPTS)
-
-    for path, body in HOT.items():  # fills the caches, and the upstream's page
-        assert call(path, body).status_code == 200
-    monkeypatch.setattr(CursorWrapper, "execute", noted)
-    found = {}
-    for path, body in HOT.items():
-        before, n_asked = n_scripts(), len(asked)
-        answered = call(path, body)
-        n_asked = len(asked) - n_asked
-        found[path] = (answered.status_code, n_asked, n_scripts() - before)
-    monkeypatch.undo()
-    outbox.write()
-
-    assert found == dict.fromkeys(HOT, (200, 0, 2))
-
-
-SCRIPTS = ("eval", "evalsha", "fcall")
-# What needs the database by its nature is not among them: a chat that is kept, code
-# from a workspace, a key of one's own.
-HOT: dict[str, dict[str, Any]] = {
-    "/v1/chat/completions": CHAT,
-    "/v1/completions": {"model": "gpt-6-sol", "prompt": "x = "},
-    "/v1/messages": MESSAGE,
-    "/v1/responses": {"model": "gpt-6-sol", "input": "Hi"},
-    f"{OWN}/chat": {"messages": HI},
-    f"{OWN}/explain": CODE,
-    f"{OWN}/generate": {"instruction": "Sort it", "language": "python"},
-    f"{OWN}/complete": {"prefix": "x = ", "language": "python"},
-}
 
 
 def test_a_crash_is_answered_in_the_faces_shape_and_logged_without_words(
