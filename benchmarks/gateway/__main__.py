@@ -94,7 +94,9 @@ def _measure(server: Server, row: Row, options: argparse.Namespace) -> int:
             row["CPU s/1000 requests"] = (server.cpu_seconds() - cpu) / done * 1000
         if result.why:
             row["why"] = result.why
+    peaks = [server.peaks_mb()]
     for at_once in options.streams:
+        server.forget_peaks()
         cpu, memory = server.cpu_seconds(), server.memory_mb()
         result = _load(server, stream=True, at_once=at_once, n=at_once)
         done = len(result.whole)
@@ -107,12 +109,13 @@ def _measure(server: Server, row: Row, options: argparse.Namespace) -> int:
             row[f"CPU s/1000 streams, {at_once}"] = (
                 (server.cpu_seconds() - cpu) / done * 1000
             )
-            grown = server.peak_resident_mb() - memory
-            row[f"KB per stream, {at_once}"] = max(0.0, grown) / at_once * 1024
+            peaks.append(server.peaks_mb())
+            grown = peaks[-1][1] - memory
+            row[f"KB per stream, {at_once}"] = grown / at_once * 1024
         if result.why:
             row["why"] = result.why
-    row["peak MB"] = server.peak_mb()
-    row["peak MB, shared pages in each"] = server.peak_resident_mb()
+    row["peak MB"] = max(once for once, _ in peaks)
+    row["peak MB, shared pages in each"] = max(in_each for _, in_each in peaks)
     return n_done
 
 

@@ -58,16 +58,19 @@ class Server:
         """Return the CPU time of all its processes so far."""
         return sum(_cpu_of(pid) for pid in self._pids())
 
-    def peak_mb(self) -> float:
-        """Return the peak memory of its processes; what they share is counted once.
+    def peaks_mb(self) -> tuple[float, float]:
+        """Return the sum of its processes' peaks; shared pages count once, or in each.
 
         What a process has given back since its peak was its own.
         """
-        return sum(map(_peak_kb_of, self._pids())) / 1024
+        pids = self._pids()
+        once = sum(map(_peak_kb_of, pids)) / 1024
+        return once, sum(_field_kb(pid, "VmHWM:") for pid in pids) / 1024
 
-    def peak_resident_mb(self) -> float:
-        """Return the sum of its processes' peaks, what they share in each of them."""
-        return sum(_field_kb(pid, "VmHWM:") for pid in self._pids()) / 1024
+    def forget_peaks(self) -> None:
+        """Have the kernel count from what is resident now. Source: proc(5), 5."""
+        for pid in self._pids():
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def memory_mb(self) -> float:
         return sum(_field_kb(pid, "VmRSS:") for pid in self._pids()) / 1024
