@@ -27,6 +27,7 @@ class _Forked(ForkProcess):
             super().run()
         finally:
             # Usage records that wait for their batch are among it (billing.outbox).
+            # As from Python 3.13 on: https://github.com/python/cpython/issues/83856
             atexit._run_exitfuncs()
 
 
