@@ -108,30 +108,34 @@ class Answer:
         self.status = status
         self.headers = headers
         self._body = body
-        self._ends = ends
+        self._caps, self._total_at = ends.caps, ends.total_at
+        encoding = headers.get("content-encoding", "identity")
+        self._is_encoded = encoding.lower() != "identity"
         self._n_bytes = 0
         self._at, self._phase = ends.first_byte()
+        # Set by who has read the last word: the body's end may come a little later.
+        self.has_said_all = False
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body's pieces as they come, within the caps.
-
-        Raises EgressTimeout, AnswerTooLarge, AnswerMalformed, Unreachable.
-        """
-        while (piece := await self._next()) is not None:
+        """Yield the body's pieces, within the caps. Raises as `piece`."""
+        while (piece := await self.piece()) is not None:
             yield piece
 
     async def read(self, max_bytes: int = MIB) -> bytes:
         """Return the whole body; raises AnswerTooLarge beyond `max_bytes`."""
         pieces = []
-        while (piece := await self._next()) is not None:
+        while (piece := await self.piece()) is not None:
             pieces.append(piece)
             if self._n_bytes > max_bytes:
                 raise AnswerTooLarge(limit=max_bytes)
         return b"".join(pieces)
 
-    async def _next(self) -> bytes | None:
-        encoding = self.headers.get("content-encoding")
-        if encoding is not None and encoding.lower() != "identity":
+    async def piece(self) -> bytes | None:
+        """Return the body's next piece as it came; None when the body is whole.
+
+        Raises EgressTimeout, AnswerTooLarge, AnswerMalformed, Unreachable.
+        """
+        if self._is_encoded:
             raise AnswerMalformed("An outside service compressed its answer unasked.")
         try:
             piece = await self._body.piece(self._at, self._phase)
@@ -140,12 +144,11 @@ class Answer:
         if piece is None:
             return None
         self._n_bytes += len(piece)
-        caps, total_at = self._ends.caps, self._ends.total_at
-        if self._n_bytes > caps.max_bytes:
-            raise AnswerTooLarge(limit=caps.max_bytes)
-        self._at, self._phase = time.monotonic() + caps.idle_seconds, "idle"
-        if self._at > total_at:
-            self._at, self._phase = total_at, "total"
+        if self._n_bytes > self._caps.max_bytes:
+            raise AnswerTooLarge(limit=self._caps.max_bytes)
+        self._at, self._phase = time.monotonic() + self._caps.idle_seconds, "idle"
+        if self._at > self._total_at:
+            self._at, self._phase = self._total_at, "total"
         return piece
 
 
@@ -191,6 +194,7 @@ class open_destination:
             merged = _lowered(headers) | merged
         self._request = _request(method, self._where, merged, json)
         self._connection: http1.Connection | None = None
+        self._answer: Answer | None = None
 
     async def __aenter__(self) -> Answer:
         where, ends = self._where, Ends(self._caps)
@@ -206,7 +210,8 @@ class open_destination:
         except BaseException:
             self._leave()
             raise
-        return Answer(line.status, line.headers, line, ends)
+        self._answer = Answer(line.status, line.headers, line, ends)
+        return self._answer
 
     async def __aexit__(
         self,
@@ -218,7 +223,8 @@ class open_destination:
 
     def _leave(self) -> None:
         if self._connection is not None:
-            self._connection.done()
+            answer = self._answer
+            self._connection.done(lingers=answer is not None and answer.has_said_all)
             self._connection = None
 
 

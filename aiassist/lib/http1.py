@@ -37,6 +37,7 @@ MAX_CONNECTIONS = 4000  # of one event loop
 MAX_IDLE = 1000
 MAX_ADDRESSES = 4  # of a name, that are tried
 IDLE_SECONDS = 30.0  # servers close theirs after 60 and more
+LINGER_SECONDS = 1.0  # what ends a body may come so much later than its last word
 
 
 class Http1Error(Exception):
@@ -84,10 +85,12 @@ class Connection(asyncio.Protocol):
         self._n_ahead = self._n_framing = 0
         self._is_asked = self._has_head = self._is_whole = False
         self._is_kept = self._ends_with_connection = self._is_paused = False
+        self._is_lingering = False
         self._error: Http1Error | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._late_at, self._phase = 0.0, ""
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     @property
     def is_usable(self) -> bool:
@@ -127,12 +130,19 @@ class Connection(asyncio.Protocol):
                 return None
             await self._wait(at, phase)
 
-    def done(self) -> None:
-        """End the call: keep the connection if nothing is left on it, else close."""
+    def done(self, *, lingers: bool = False) -> None:
+        """End the call: keep the connection if nothing is left on it, else close.
+
+        With `lingers` the body's last word was read, and its end may still come: many
+        servers send it in a packet of its own.
+        """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if (
+        self._is_lingering = lingers and not self._is_whole and self.is_usable
+        if self._is_lingering:
+            self._timer = self._loop.call_later(LINGER_SECONDS, self.close)
+        elif (
             self._is_whole
             and self._is_kept
             and self.is_usable
@@ -162,10 +172,11 @@ class Connection(asyncio.Protocol):
             self._fail(Late(phase))
             raise Late(phase)
         self._late_at, self._phase = at, phase
-        if self._timer is None or self._timer.when() > self._loop.time() + at - now:
+        if self._timer is None or self._timer_at > at:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_later(at - now, self._check)
+            self._timer_at = at
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
@@ -182,6 +193,7 @@ class Connection(asyncio.Protocol):
         left = self._late_at - monotonic()
         if left > 0:
             self._timer = self._loop.call_later(left, self._check)
+            self._timer_at = self._late_at
         else:
             self._fail(Late(self._phase))
 
@@ -225,6 +237,8 @@ class Connection(asyncio.Protocol):
             self._n_framing += len(data)
             if self._n_framing > MAX_HEAD_BYTES:
                 self._fail(Malformed())
+        if self._is_whole and self._is_lingering:
+            self.done()
         self._wake()
 
     def eof_received(self) -> bool:

@@ -85,6 +85,7 @@ class AnthropicProvider:
             async with aclosing(sse_data(answer)) as events:
                 async for event in events:
                     if event is None or event.get("type") == "message_stop":
+                        answer.has_said_all = True
                         break
                     if (delta := reader.read(event)) is not None:
                         yield delta

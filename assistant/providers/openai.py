@@ -151,15 +151,15 @@ class OpenAIProvider:
         relay = Relay(delta_of)
         async with post(destination, "chat/completions", body) as answer:
             require_type(answer, "text/event-stream")
-            async with aclosing(answer.chunks()) as chunks:
-                async for chunk in chunks:
-                    for delta in relay.feed(chunk):
-                        yield delta
-                    if relay.is_over:
-                        break
-                else:
-                    for delta in relay.end():
-                        yield delta
+            while (chunk := await answer.piece()) is not None:
+                for delta in relay.feed(chunk):
+                    yield delta
+                if relay.is_over:
+                    answer.has_said_all = True
+                    break
+            else:
+                for delta in relay.end():
+                    yield delta
         if not relay.has_finished:
             raise ProviderMalformed(provider=self.name)
 

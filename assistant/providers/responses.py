@@ -84,6 +84,7 @@ async def _read(
                 if (delta := reader.read(event)) is not None:
                     yield delta
                 if reader.finished:
+                    answer.has_said_all = True
                     break
     if not reader.finished:
         raise ProviderMalformed(provider=destination.name)

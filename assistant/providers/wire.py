@@ -180,7 +180,9 @@ async def sse_data(
                 if n_bytes > max_bytes:
                     raise ProviderMalformed
             elif not line and parts:
-                yield _body(b"\n".join(parts))
+                body = _body(b"\n".join(parts))
+                answer.has_said_all = body is None
+                yield body
                 parts, n_bytes = [], 0
     if parts:  # some servers leave out the blank line after the last event
         yield _body(b"\n".join(parts))

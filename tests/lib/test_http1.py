@@ -94,6 +94,42 @@ async def test_every_form_of_an_answer_is_read_and_the_connection_kept(
     assert server.n_connections == 1
 
 
+async def test_who_has_read_the_last_word_need_not_wait_for_the_bodys_end() -> None:
+    """Many servers send it in a packet of its own, after the last event."""
+    start = OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+    server = Server(start, HELLO, HELLO)
+    async with running(server) as to:
+        for says_so in (True, False):
+            async with open_destination(to, "POST", "x", json={}) as answer:
+                assert await anext(answer.chunks()) == b"hello"
+                answer.has_said_all = says_so
+            if says_so:
+                server.writers[0].write(b"0\r\n\r\n")
+                async with asyncio.timeout(5):
+                    while not http1.pool()._n_idle:
+                        await asyncio.sleep(0.005)
+                assert await read(to) == b"hello"
+                assert server.n_connections == 1
+                server.scripts.insert(0, start)
+        assert await read(to) == b"hello"
+    assert server.n_connections == 2
+
+
+async def test_what_never_ends_after_its_last_word_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http1, "LINGER_SECONDS", 0.05)
+    server = Server(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    async with running(server) as to:
+        async with open_destination(to, "POST", "x", json={}) as answer:
+            assert await anext(answer.chunks()) == b"hello"
+            answer.has_said_all = True
+        server.writers[0].write(b"5\r\nhello\r\n")
+        async with asyncio.timeout(5):
+            while server.n_open:
+                await asyncio.sleep(0.01)
+
+
 async def test_a_body_that_ends_with_its_connection_is_whole() -> None:
     server = Server(b"HTTP/1.0 200 OK\r\n\r\nhello", closes=True)
     async with running(server) as to:
