@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from msgspec import structs
 
 from aiassist.lib.clock import now
@@ -15,7 +16,7 @@ from workspaces.indexing import generations, pipeline, reading, runner
 from workspaces.indexing.pipeline import IndexRun
 from workspaces.indexing.runner import run_next, run_slice
 from workspaces.jobs import cancel_job, request_rebuild
-from workspaces.leases import Lease, LeaseLost, take_lease
+from workspaces.leases import Lease, LeaseLost, locked_by, take_lease
 from workspaces.models import ChunkEmbedding, IndexedFile, IndexJob, Workspace
 from workspaces.reconciling import reconcile, renew_outdated
 from workspaces.services import create_workspace, delete_workspace
@@ -143,6 +144,19 @@ def test_j3_a_worker_without_the_lease_leaves_the_job_to_who_has_it(
     assert run_next(lambda: indexer.store)
     job.refresh_from_db()
     assert job.state == "succeeded"
+
+
+def test_j3_who_lost_the_lease_locks_the_workspace_no_more(alice):
+    late = take_lease(alice.workspace.pk)
+    Workspace.objects.update(lease_until=now() - timedelta(seconds=1))
+    holder = take_lease(alice.workspace.pk)
+    assert late is not None and holder is not None
+
+    with transaction.atomic():
+        assert locked_by(holder) == alice.workspace
+        with pytest.raises(LeaseLost):
+            locked_by(late)
+    assert not late.renew()
 
 
 @pytest.fixture
