@@ -37,7 +37,8 @@ from tests.support.processes import Process, python
 Row = dict[str, float | str]
 # By hand on a bare socket, and with a library as most would write it.
 FLOORS = {"floor, bare socket": "floor", "floor, aiohttp": "plain_floor"}
-# Usage records are written once a second: their CPU time is part of the calls'.
+# Usage records are written once a second: their CPU time is part of the calls', and
+# none of the calls' that come after them.
 SETTLING_SECONDS = 1.2
 
 
@@ -75,6 +76,7 @@ def _measure(server: Server, row: Row, options: argparse.Namespace) -> int:
     """Fill in one round's figures; return how many calls were served."""
     n_done = len(_load(server, stream=False, at_once=4, n=40).whole)  # warm up
     for at_once in options.concurrency:
+        time.sleep(SETTLING_SECONDS)
         cpu = server.cpu_seconds()
         result = _load(
             server,
@@ -96,6 +98,7 @@ def _measure(server: Server, row: Row, options: argparse.Namespace) -> int:
             row["why"] = result.why
     peaks = [server.peaks_mb()]
     for at_once in options.streams:
+        time.sleep(SETTLING_SECONDS)
         server.forget_peaks()
         cpu, memory = server.cpu_seconds(), server.memory_mb()
         result = _load(server, stream=True, at_once=at_once, n=at_once)
