@@ -164,12 +164,17 @@ def test_q4_a_clock_that_runs_behind_opens_no_old_window(alice, with_redis):
     assert refused.value.details["policy"] == "hour"
 
 
+@pytest.mark.parametrize("policy", ["hour", "day"])
 @pytest.mark.parametrize("behind", [timedelta(0), timedelta(seconds=1)])
-def test_what_redis_refuses_costs_no_transaction(
-    alice, behind, django_assert_num_queries
+def test_q1_q4_redis_judges_both_windows_without_a_transaction(
+    alice, behind, policy, django_assert_num_queries
 ):
-    """A flood of refused calls must not reach the ledger, a slow clock's neither."""
-    tier(requests_per_hour=1)
+    """A flood of refused calls must not reach the ledger, a slow clock's neither.
+
+    The ledger would refuse them as well: only its silence shows that Redis did.
+    """
+    limits: dict[str, Any] = {f"requests_per_{policy}": 1}
+    tier(**limits)
     edge = datetime(2026, 11, 16, 13, tzinfo=UTC)
     use(alice, now=edge)
 
