@@ -5,6 +5,7 @@ import re
 import signal
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -14,10 +15,27 @@ import redis
 from celery import Celery
 
 from tests.support.ports import free_port, wait_for
-from tests.support.processes import Process, python
+from tests.support.processes import Process, python, unmeasured
 from tests.support.redis import RedisServer
 
 pytestmark = pytest.mark.e2e
+
+# A job in the hands of a worker that died; its lease would last for a day.
+_CUT_OFF = """
+import django; django.setup()
+from datetime import timedelta
+from accounts.models import User
+from aiassist.lib.clock import now
+from workspaces.models import IndexJob, Workspace
+from workspaces.services import create_workspace
+
+user = User.objects.create_user("dora@example.test")
+workspace = create_workspace(user=user, name="cut off")
+Workspace.objects.update(lease_token="dead", lease_until=now() + timedelta(days=1))
+IndexJob.objects.create(
+    workspace=workspace, user=user, sent_at=now(), attempts=1
+)
+"""
 
 
 class Copy:
@@ -197,6 +215,32 @@ def test_nothing_is_left_when_it_is_killed(copy: Copy):
 
     psutil.wait_procs(servers, timeout=20)
     assert not any(server.is_running() for server in servers)
+
+
+def test_j1_what_a_kill_cut_off_is_taken_up_by_the_next_start(copy: Copy, home: Path):
+    env = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "aiassist.settings.embedded",
+        "DATABASE_URL": "",
+        "DATA_DIR": str(copy.folder),
+    }
+    log = home / "cut-off.log"
+    with Process(python("-c", _CUT_OFF), log=log, env=unmeasured(env)) as script:
+        assert script.wait(seconds=60) == 0, script.output
+    os.kill(copy.process.pid, signal.SIGKILL)
+    copy.process.wait()
+    again = Copy(home, copy.folder, free_port())
+
+    def state() -> str:
+        with closing(sqlite3.connect(copy.folder / "db.sqlite3")) as database:
+            (found,) = database.execute("SELECT state FROM workspaces_indexjob")
+        return str(found[0])
+
+    try:
+        again.up()
+        wait_for(lambda: state() == "succeeded", seconds=60, what="the job's end")
+    finally:
+        again.process.kill()
 
 
 def test_no_other_user_can_read_the_secrets(copy: Copy):
