@@ -322,6 +322,10 @@ class FakeProvider:
 
     def stop(self) -> None:
         async def end() -> None:
+            for door in self._server.sockets:
+                self._loop.remove_reader(door)
+            for _ in range(3):  # until who was accepted is taken
+                await asyncio.sleep(0)
             self._server.close()
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
