@@ -10,7 +10,6 @@ settled there at once. The sweeper settles what a dead process left behind, as
 
 import json
 import logging
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -18,15 +17,12 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from django.conf import settings
 from django.db import (
     DatabaseError,
-    InterfaceError,
-    OperationalError,
-    connection,
     transaction,
 )
 
 from accounts.models import User
 from aiassist.lib import clock, jsons
-from aiassist.lib.db import in_background
+from aiassist.lib.db import in_background, surely
 from aiassist.lib.metrics import count_settlement
 from aiassist.lib.records import record
 from billing import holds, scripts, windows
@@ -74,7 +70,7 @@ def settle(admission: Admission, settlement: Settlement) -> bool:
     _count(settlement)
     call = _call_of(admission, settlement)
     if admission.by_database:
-        _surely(_settle_row, call)
+        surely(_settle_row, call)
         _end_ghost(admission)
     elif not settings.USAGE_WRITE_SECONDS:
         write_calls([call])
@@ -117,7 +113,7 @@ def release(admission: Admission) -> bool:
         return False
     user_id, hold_id = admission.user_id, admission.reservation_id
     if admission.by_database:
-        if _surely(_release_row, hold_id, user_id) is None:
+        if surely(_release_row, hold_id, user_id) is None:
             return False
         _end_ghost(admission)
         return True
@@ -297,21 +293,6 @@ def _abandoned(reservation_id: str, held: holds.Hold | Reservation) -> SettledCa
         latency_ms=0,
         first_token_ms=None,
     )
-
-
-def _surely(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Do the work, once more on a fresh connection if the first one was dead.
-
-    What a call cost is known here only: a database that was restarted since the
-    call was admitted must not make it free.
-    """
-    try:
-        return work(*args, **kwargs)
-    except (InterfaceError, OperationalError):
-        if connection.in_atomic_block:
-            raise
-        connection.close()
-        return work(*args, **kwargs)
 
 
 @transaction.atomic

@@ -28,7 +28,6 @@ from django.db import (
     DataError,
     IntegrityError,
     InterfaceError,
-    OperationalError,
     connection,
     transaction,
 )
@@ -36,7 +35,7 @@ from django.db.models import F
 
 from accounts.models import User
 from aiassist.lib import clock, jsons
-from aiassist.lib.db import release_connections
+from aiassist.lib.db import release_connections, surely
 from aiassist.lib.ids import base62_random
 from aiassist.lib.redis import RedisDown, client
 from billing import windows
@@ -259,28 +258,17 @@ def write_calls(calls: Sequence[SettledCall]) -> None:
     A call that no table takes is logged by its id and does not keep the others.
     """
     try:
-        _surely(calls)
+        surely(_write, calls)
     except (DataError, IntegrityError):
         for call in calls:
             try:
-                _surely([call])
+                surely(_write, [call])
             except (DataError, IntegrityError) as error:
                 logger.error(
                     "could not record %s (%s)",
                     call.get("reservation_id"),
                     type(error).__name__,
                 )
-
-
-def _surely(calls: Sequence[SettledCall]) -> None:
-    """Write, once more on a fresh connection if the first one was dead."""
-    try:
-        _write(calls)
-    except (InterfaceError, OperationalError):
-        if connection.in_atomic_block:
-            raise
-        connection.close()
-        _write(calls)
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from asgiref.sync import (
     ThreadSensitiveContext,
     sync_to_async,
 )
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connection, connections
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,9 +27,9 @@ def release_connections() -> None:
 
     A stream must not hold one while it waits for a provider's next token.
     """
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
+    for each in connections.all(initialized_only=True):
+        if not each.in_atomic_block:
+            each.close()
 
 
 async def in_db(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -99,3 +99,18 @@ def keep(work: "asyncio.Future[Any]") -> None:
     """Hold on to work that nobody waits for: a loop keeps only a weak reference."""
     _tasks.add(work)
     work.add_done_callback(_tasks.discard)
+
+
+def surely(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do the work, once more on a fresh connection if the first one was dead.
+
+    What a call cost is known to its process only: a database that was restarted
+    meanwhile must not make it free.
+    """
+    try:
+        return work(*args, **kwargs)
+    except (InterfaceError, OperationalError):
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        return work(*args, **kwargs)
