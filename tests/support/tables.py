@@ -18,10 +18,15 @@ BEGIN
         EXECUTE format('CREATE TABLE sown.%1$I AS TABLE public.%1$I', name);
     END LOOP;
 END $$;
+CREATE SCHEMA counted;
+CREATE TABLE counted.ids AS
+    SELECT sequencename, last_value FROM pg_sequences
+    WHERE schemaname = 'public' AND last_value IS NOT NULL;
 """
 
 # Who still writes is waited for, as TRUNCATE would. No trigger guards what is deleted,
-# and no key: every table is put back in the same transaction.
+# and no key: every table is put back in the same transaction. Who counts ids anew, as
+# `flush` does, would give the next row the id of a sown one.
 _PUT_BACK = """
 SET LOCAL session_replication_role = replica;
 DO $$
@@ -46,6 +51,9 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
+SELECT setval(format('public.%I', sequencename)::regclass, kept.last_value)
+FROM counted.ids AS kept JOIN pg_sequences AS now USING (sequencename)
+WHERE now.schemaname = 'public' AND COALESCE(now.last_value, 0) < kept.last_value;
 """
 
 
