@@ -15,6 +15,8 @@ from uuid import UUID
 import numpy as np
 
 from aiassist.lib.tokens import count_many
+from workspaces.finding.questions import read_question
+from workspaces.finding.ranking import rank
 from workspaces.indexing.chunk import Chunk
 from workspaces.indexing.embedding import (
     MODEL_NAME,
@@ -24,8 +26,6 @@ from workspaces.indexing.embedding import (
 )
 from workspaces.indexing.keywords import passage_terms, query_terms
 from workspaces.indexing.splitting import split
-from workspaces.questions import read_question
-from workspaces.ranking import rank
 from workspaces.vectors.base import EMBEDDING_DIM, Point, PointPayload, Vector
 from workspaces.vectors.edge import EdgeStore
 

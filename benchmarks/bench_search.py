@@ -1,9 +1,10 @@
 """How quick a search is: 100,000 passages, and one workspace among a thousand.
 
-`python -m benchmarks.bench_search` measures `workspaces.search.search` whole: the
-query's embedding, both searches, the ranking, the texts out of the database. The
-passages are this project's own, in many slightly different copies; their vectors are
-real ones with noise added, since embedding 100,000 passages would take half an hour.
+`python -m benchmarks.bench_search` measures `workspaces.finding.search.search`
+whole: the query's embedding, both searches, the ranking, the texts out of the
+database. The passages are this project's own, in many slightly different copies; their
+vectors are real ones with noise added, since embedding 100,000 passages would take
+half an hour.
 
 `--server` searches through a Qdrant server's interface instead of the engine in this
 process (`benchmarks.edge_server`, whose Python is slower than a server).
@@ -176,10 +177,10 @@ class Bench:
         return workspace
 
     def _parts(self, workspace: "Workspace") -> dict[str, Callable[[str], object]]:
+        from workspaces.finding.questions import read_question  # noqa: PLC0415
+        from workspaces.finding.ranking import rank  # noqa: PLC0415
+        from workspaces.finding.search import meaning_of  # noqa: PLC0415
         from workspaces.indexing.keywords import query_terms  # noqa: PLC0415
-        from workspaces.questions import read_question  # noqa: PLC0415
-        from workspaces.ranking import rank  # noqa: PLC0415
-        from workspaces.search import meaning_of  # noqa: PLC0415
 
         store, name = self._store, workspace.pk
         vector = meaning_of(read_question("where is a token counted"))
@@ -203,8 +204,8 @@ class Bench:
         return vector
 
     def _recall(self, workspace: "Workspace") -> str:
-        from workspaces.questions import read_question  # noqa: PLC0415
-        from workspaces.search import meaning_of  # noqa: PLC0415
+        from workspaces.finding.questions import read_question  # noqa: PLC0415
+        from workspaces.finding.search import meaning_of  # noqa: PLC0415
 
         shares = []
         for question in _questions()[:60]:
@@ -256,7 +257,7 @@ def _questions() -> list[str]:
 
 
 def _search_in(workspace: "Workspace") -> Callable[[str], object]:
-    from workspaces.search import search  # noqa: PLC0415
+    from workspaces.finding.search import search  # noqa: PLC0415
 
     return lambda question: search(workspaces=[workspace], query=question)
 

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from workspaces.content.storage import pack
 from workspaces.indexing.chunk import Chunk
 from workspaces.indexing.keywords import passage_terms
 from workspaces.indexing.splitting import split
 from workspaces.models import Blob, SourceFile, Workspace
-from workspaces.storage import pack
 from workspaces.vectors.base import (
     Point,
     PointPayload,

@@ -17,8 +17,8 @@ from aiassist.lib.clock import now
 from billing.admission import limits_for
 from billing.models import Tier
 from billing.subscriptions import change_tier
-from workspaces.archives import import_archive
 from workspaces.models import SourceFile
+from workspaces.receiving.archives import import_archive
 
 GOOD = {"a.py": b"def add(left, right):\n    return left + right\n"}
 

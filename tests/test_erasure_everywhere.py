@@ -23,7 +23,7 @@ from tests.support.people import Person
 from tests.support.queue import SentTasks
 from tests.workspaces.indexer import Indexer
 from workspaces.models import Blob
-from workspaces.sync import start_sync
+from workspaces.receiving.sync import start_sync
 
 CANARY = "kanarienvogel"
 ADDRESS = "203.0.113.77"  # hers alone

@@ -18,10 +18,10 @@ from accounts.staff import (
     labelled,
 )
 from workspaces.errors import JobNotActive
-from workspaces.jobs import cancel_job, phase_of, request_rebuild
+from workspaces.jobs.parking import park_job, release_job
+from workspaces.jobs.queue import cancel_job, phase_of, request_rebuild
 from workspaces.models import IndexJob, Tombstone, UserStorage, Workspace
 from workspaces.models.index_job import FINAL_STATES
-from workspaces.parking import park_job, release_job
 
 if TYPE_CHECKING:
     WorkspaceModelAdmin = admin.ModelAdmin[Workspace]

@@ -23,8 +23,8 @@ from aiassist.lib.db import in_db
 from aiassist.lib.errors import AppError, NotAuthenticated
 from aiassist.lib.ids import new_id
 from billing.selectors import tier_of
-from workspaces.inflating import Ratio, inflater
-from workspaces.uploads import largest_upload, too_large_upload
+from workspaces.receiving.inflating import Ratio, inflater
+from workspaces.receiving.uploads import largest_upload, too_large_upload
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -5,10 +5,10 @@ from django.db.models import Count, Max, QuerySet
 from accounts.models import User
 from aiassist.lib.registry import limit_judges, tier_holdings
 from billing.models import Tier
-from workspaces.manifests import require_few_files
+from workspaces.content.manifests import require_few_files
+from workspaces.content.storage import require_storage
 from workspaces.models import SourceFile, UserStorage, Workspace
 from workspaces.services import require_workspaces
-from workspaces.storage import require_storage
 
 
 def _storage(user: User, tier: Tier, n_bytes: int) -> None:

@@ -10,25 +10,30 @@ from dataclasses import dataclass, field
 
 from billing.models import Tier
 from billing.selectors import tier_of, tiers_by_rank
-from workspaces.archives import reason_of, too_long, visible
+from workspaces.content.paths import normalise
+from workspaces.content.storage import charged_bytes, megabytes
+from workspaces.content.texts import (
+    MAX_TEXT_BYTES,
+    NotIndexable,
+    indexable_text,
+    objection,
+)
 from workspaces.errors import PathRefused
-from workspaces.filters import GENERATED
+from workspaces.ignoring.filters import GENERATED
+from workspaces.ignoring.leaving_out import rules_of, stored_ignore_files
+from workspaces.ignoring.rules import Rules, Verdict, is_ignore_file
+from workspaces.ignoring.skips import Skips
 from workspaces.indexing.languages import is_binary, language_of
 from workspaces.indexing.splitting import split
-from workspaces.leaving_out import rules_of, stored_ignore_files
+from workspaces.jobs.pace import BYTES_PER_CHUNK as OTHER_BYTES_PER_CHUNK
+from workspaces.jobs.pace import measured_pace
 from workspaces.models import (
     LeftOutFile,
     SourceFile,
     UserStorage,
     Workspace,
 )
-from workspaces.pace import BYTES_PER_CHUNK as OTHER_BYTES_PER_CHUNK
-from workspaces.pace import measured_pace
-from workspaces.paths import normalise
-from workspaces.rules import Rules, Verdict, is_ignore_file
-from workspaces.skips import Skips
-from workspaces.storage import charged_bytes, megabytes
-from workspaces.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text, objection
+from workspaces.receiving.archives import reason_of, too_long, visible
 
 MAX_HEAD_CHARS = 64 * 1024  # of one file
 MAX_CUT_BYTES = 1024 * 1024  # of all heads that are cut to measure

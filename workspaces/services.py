@@ -11,18 +11,18 @@ from aiassist.lib.errors import ValidationFailed
 from aiassist.lib.queue import enqueue
 from billing.models import Tier
 from billing.selectors import tier_of
-from workspaces.errors import WorkspaceLimit
-from workspaces.jobs import request_index
-from workspaces.leaving_out import reapply, rules_of, stored_ignore_files
-from workspaces.models import Tombstone, Workspace
-from workspaces.roomier import room_of
-from workspaces.rules import checked_patterns
-from workspaces.storage import (
+from workspaces.content.storage import (
     charged_bytes,
     give_back,
     lock_storage,
     lock_workspace,
 )
+from workspaces.errors import WorkspaceLimit
+from workspaces.ignoring.leaving_out import reapply, rules_of, stored_ignore_files
+from workspaces.ignoring.rules import checked_patterns
+from workspaces.jobs.queue import request_index
+from workspaces.models import Tombstone, Workspace
+from workspaces.roomier import room_of
 
 MAX_NAME_CHARS = 100
 

@@ -5,8 +5,8 @@ from celery import shared_task
 from workspaces.erasing import erase_workspace
 from workspaces.git.importing import run_import, sweep_imports
 from workspaces.indexing.runner import run_next
-from workspaces.reconciling import reconcile, renew_outdated
-from workspaces.sweeping import sweep, tidy
+from workspaces.jobs.reconciling import reconcile, renew_outdated
+from workspaces.jobs.sweeping import sweep, tidy
 from workspaces.vectors import get_store
 
 

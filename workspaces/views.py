@@ -27,22 +27,23 @@ from aiassist.lib.highlight import highlight_code, highlight_source
 from billing.api.mixins import endpoint_of, request_id_of
 from billing.metering import metered
 from billing.selectors import tier_of
-from workspaces import files, jobs
 from workspaces.access import get_job, get_workspace
-from workspaces.archives import import_archive
+from workspaces.content import files
+from workspaces.content.texts import NotIndexable
+from workspaces.content.tree import children_of
 from workspaces.errors import JobNotActive, VectorsUnavailable
+from workspaces.finding.queries import validate_query
+from workspaces.finding.search import Hit, SearchOutcome, search
 from workspaces.indexing.generations import model_of
+from workspaces.jobs import queue
 from workspaces.models import IndexJob, SourceFile, Workspace
-from workspaces.queries import validate_query
-from workspaces.search import Hit, SearchOutcome, search
+from workspaces.receiving.archives import import_archive
 from workspaces.services import (
     change_workspace,
     create_workspace,
     delete_workspace,
     rename_workspace,
 )
-from workspaces.texts import NotIndexable
-from workspaces.tree import children_of
 from workspaces.vectors import get_store
 from workspaces.web_forms import DeleteForm, NameForm, RulesForm, SearchForm, UploadForm
 
@@ -167,7 +168,7 @@ def rules(request: HttpRequest, workspace_id: str) -> HttpResponse:
 def reindex(request: HttpRequest, workspace_id: str) -> HttpResponse:
     """Ask for an index that trusts nothing that is there."""
     workspace = get_workspace(signed_in(request), workspace_id)
-    jobs.request_rebuild(workspace=workspace)
+    queue.request_rebuild(workspace=workspace)
     return redirect("workspaces:detail", workspace.pk)
 
 
@@ -195,9 +196,9 @@ def job(request: HttpRequest, workspace_id: str, job_id: str) -> HttpResponse:
     context = {
         "workspace": workspace,
         "job": found,
-        "eta": jobs.eta_seconds(found),
-        "phase": jobs.phase_of(found),
-        "progress": jobs.progress(found),
+        "eta": queue.eta_seconds(found),
+        "phase": queue.phase_of(found),
+        "progress": queue.progress(found),
         "polled": True,
         "health": _health(workspace) if found.is_over else None,
     }
@@ -210,7 +211,7 @@ def cancel(request: HttpRequest, workspace_id: str, job_id: str) -> HttpResponse
     """Stop a job; one that is over already is no mistake of the user's."""
     workspace = get_workspace(signed_in(request), workspace_id)
     try:
-        jobs.cancel_job(job=get_job(workspace, job_id))
+        queue.cancel_job(job=get_job(workspace, job_id))
     except JobNotActive as error:
         messages.info(request, error.sentence)
     return redirect("workspaces:detail", workspace.pk)
@@ -361,9 +362,9 @@ def _show(
         tab="detail",
         form=form,
         job=job,
-        phase=jobs.phase_of(job) if job else "",
-        progress=jobs.progress(job) if job else 0,
-        eta=jobs.eta_seconds(job) if job else None,
+        phase=queue.phase_of(job) if job else "",
+        progress=queue.progress(job) if job else 0,
+        eta=queue.eta_seconds(job) if job else None,
         health=_health(workspace),
         tier=tier_of(signed_in(request)),
     )

@@ -4,9 +4,9 @@ from typing import Any
 
 from django import forms
 
+from workspaces.finding.queries import MAX_QUERY_CHARS
+from workspaces.finding.search import MODES
 from workspaces.models import Workspace
-from workspaces.queries import MAX_QUERY_CHARS
-from workspaces.search import MODES
 from workspaces.services import MAX_NAME_CHARS
 
 

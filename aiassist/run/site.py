@@ -57,7 +57,7 @@ def serve(
     from aiassist.run.worker import EmbeddedWorker  # noqa: PLC0415
     from billing.outbox import write_everything  # noqa: PLC0415
     from billing.returning import return_grants  # noqa: PLC0415
-    from workspaces.sweeping import resume_interrupted  # noqa: PLC0415
+    from workspaces.jobs.sweeping import resume_interrupted  # noqa: PLC0415
 
     worker = EmbeddedWorker(app)
     if redis is not None:

@@ -12,7 +12,7 @@ from assistant.api.fields import (
 )
 from assistant.models import Conversation, Message
 from workspaces.api.serializers import ServingOutput
-from workspaces.search import MODES
+from workspaces.finding.search import MODES
 
 MAX_WORKSPACES = 20  # that one question searches
 

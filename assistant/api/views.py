@@ -45,9 +45,9 @@ from billing.ledger import Settlement
 from billing.models import Tier
 from billing.selectors import tier_of
 from workspaces.access import get_workspace
+from workspaces.finding.queries import validate_query
+from workspaces.finding.search import search
 from workspaces.models import Workspace
-from workspaces.queries import validate_query
-from workspaces.search import search
 
 Door = TypeVar("Door", bound=Callable[..., Any])
 

@@ -18,7 +18,7 @@ from assistant.passages import Passage
 from assistant.providers.base import ChatMessage, JsonObject
 from assistant.providers.parts import n_images
 from billing.models import Tier
-from workspaces.search import Hit
+from workspaces.finding.search import Hit
 
 MESSAGE_TOKENS = 4  # role and separators of one message
 # What stands around retrieved code, at most: each mark has up to 8 tokens, twice.

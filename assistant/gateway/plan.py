@@ -33,9 +33,9 @@ from billing.models import Tier
 from billing.refusals import noted
 from billing.selectors import tier_of
 from workspaces.access import get_workspace
-from workspaces.citations import as_they_stand
+from workspaces.finding.citations import as_they_stand
+from workspaces.finding.search import Hit, search
 from workspaces.models import Workspace
-from workspaces.search import Hit, search
 
 MAX_QUERY_CHARS = 2000
 # In place of a workspace's id: search in all that one has.

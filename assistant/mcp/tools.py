@@ -23,10 +23,10 @@ from assistant.gateway.prompts import chat
 from billing.metering import metered
 from workspaces.access import get_workspace
 from workspaces.api.serializers import ServingOutput
-from workspaces.files import read_lines
+from workspaces.content.files import read_lines
+from workspaces.finding.queries import validate_query
+from workspaces.finding.search import search
 from workspaces.models import Workspace
-from workspaces.queries import validate_query
-from workspaces.search import search
 
 ENDPOINT = "POST /mcp"
 MAX_LISTED = 200

@@ -7,8 +7,8 @@ from hashlib import sha256
 
 from accounts.models import User
 from workspaces.models import IndexJob, Workspace
+from workspaces.receiving.sync import commit_sync, start_sync, upload_files
 from workspaces.services import create_workspace
-from workspaces.sync import commit_sync, start_sync, upload_files
 
 _PART_FILES = 500  # uploaded in one request
 

@@ -13,9 +13,9 @@ from benchmarks.indexing.side_by_side import side_by_side
 from benchmarks.indexing.syncing import many_files
 from billing.models import Tier
 from billing.subscriptions import change_tier
+from workspaces.finding.search import search
 from workspaces.indexing import embedding
 from workspaces.indexing.runner import run_next
-from workspaces.search import search
 from workspaces.vectors import close_store, get_store
 
 PARTS = os.environ.get("BENCH_PARTS", "peer,whole,words,many")

@@ -13,6 +13,7 @@ from aiassist.lib.tokens import count_many
 from benchmarks.indexing import peak, peer
 from benchmarks.indexing.corpus import installed_sources
 from benchmarks.indexing.jobs import committed, last_job, timed
+from workspaces.content.texts import indexable_text
 from workspaces.indexing.embedding import (
     MAX_TOKENS,
     MODEL_NAME,
@@ -21,7 +22,6 @@ from workspaces.indexing.embedding import (
 )
 from workspaces.indexing.runner import run_next
 from workspaces.indexing.splitting import split
-from workspaces.texts import indexable_text
 from workspaces.vectors import get_store
 
 PEER_FILES = int(os.environ.get("BENCH_PEER_FILES", "60"))

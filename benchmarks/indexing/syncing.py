@@ -26,10 +26,10 @@ from aiassist.asgi import application
 from benchmarks.indexing.corpus import installed_sources
 from benchmarks.indexing.jobs import commit, last_job, timed
 from tests.support.ports import free_port, wait_for
+from workspaces.finding.search import search
 from workspaces.indexing import embedding, reuse
 from workspaces.indexing.runner import run_next
 from workspaces.models import Workspace
-from workspaces.search import search
 from workspaces.vectors import get_store
 from workspaces.vectors.base import EMBEDDING_DIM, Vector
 

@@ -1,4 +1,4 @@
-"""The product itself: files put into a workspace, then `workspaces.search.search`.
+"""The product itself: files in a workspace, then `workspaces.finding.search`.
 
 Everything is real (the database, Qdrant's engine, the splitter, the ranking) but for
 one shortcut: vectors come from the cache on disk.
@@ -17,14 +17,14 @@ from benchmarks.retrieval.baselines import Ranking
 from benchmarks.retrieval.metrics import N_HITS
 from benchmarks.retrieval.queries import Span
 from benchmarks.retrieval.vectors import VectorCache
+from workspaces.content.storage import pack
+from workspaces.finding.search import search
 from workspaces.indexing.generations import INDEX_VERSION, point_ids
 from workspaces.indexing.keywords import passage_terms
 from workspaces.indexing.languages import language_of
 from workspaces.indexing.splitting import split
 from workspaces.models import Blob, SourceFile, Workspace
-from workspaces.search import search
 from workspaces.services import create_workspace
-from workspaces.storage import pack
 from workspaces.vectors import close_store, get_store
 from workspaces.vectors.base import Point, PointPayload
 

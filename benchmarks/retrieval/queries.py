@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from benchmarks.retrieval.definitions import Definition, definitions_of
 from benchmarks.retrieval.repositories import Checkout
+from workspaces.finding.ranking import is_test_path
 from workspaces.indexing.languages import language_of
-from workspaces.ranking import is_test_path
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
-from workspaces.filters import refusal
+from workspaces.content.texts import NotIndexable, indexable_text
+from workspaces.ignoring.filters import refusal
 from workspaces.indexing.languages import language_of
-from workspaces.texts import NotIndexable, indexable_text
 
 # Data and prose of such size are no code; they would only take time to embed.
 _MOST_DATA_BYTES = 100_000

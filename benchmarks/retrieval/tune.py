@@ -4,7 +4,7 @@ Coordinate search on the development half alone: one weight after the other take
 value that answers best, round after round, until nothing helps. The candidates come
 out of the real store once; the ranking and the choice of what is shown are run again.
 With `--mode keyword` the weights of an index without vectors. Prints the weights for
-`workspaces/ranking.py`; it changes no file.
+`workspaces/finding/ranking.py`; it changes no file.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from benchmarks.retrieval.product import forget, put_files, scratch_user
 from benchmarks.retrieval.queries import Query, Span, queries_of
 from benchmarks.retrieval.repositories import REPOSITORIES, open_checkout
 from benchmarks.retrieval.vectors import VectorCache
+from workspaces.content.secrets import Concealed
+from workspaces.finding.questions import Kind, read_question
+from workspaces.finding.ranking import Weights, rank, weight_for
+from workspaces.finding.search import meaning_of
+from workspaces.finding.showing import Texts, shown
 from workspaces.indexing.keywords import query_terms
 from workspaces.models import Workspace
-from workspaces.questions import Kind, read_question
-from workspaces.ranking import Weights, rank, weight_for
-from workspaces.search import meaning_of
-from workspaces.secrets import Concealed
-from workspaces.showing import Texts, shown
 from workspaces.vectors import get_store
 from workspaces.vectors.base import ScoredPoint
 

@@ -26,7 +26,7 @@ from tests.support.people import Person
 from tests.support.ports import free_port, listens, wait_for
 from tests.support.processes import Process, django_env, python, unmeasured
 from tests.support.redis import RedisServer
-from workspaces.jobs import request_rebuild
+from workspaces.jobs.queue import request_rebuild
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 

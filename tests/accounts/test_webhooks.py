@@ -18,7 +18,7 @@ from billing.models import Tier
 from billing.subscriptions import change_tier
 from tests.support.people import Person
 from tests.support.queue import SentTasks
-from workspaces.jobs import cancel_job, request_rebuild
+from workspaces.jobs.queue import cancel_job, request_rebuild
 
 WEBHOOKS = "/api/v1/webhooks"
 ADDRESS = "https://hooks.example.com/told?token=canary-of-an-address"

@@ -4,7 +4,7 @@ from base64 import b64encode
 
 import pytest
 
-from workspaces.files import put_file
+from workspaces.content.files import put_file
 from workspaces.services import create_workspace
 
 WORKSPACES = "/api/v1/workspaces"

@@ -36,7 +36,7 @@ FILES = {"src/retries.py": RETRIES, "src/timeouts.py": TIMEOUTS}
 
 def hit(path: str = "src/retries.py", text: str = RETRIES, **changes: Any) -> Any:
     """Return a search hit of whole lines."""
-    from workspaces.search import Hit  # noqa: PLC0415 - needs Django set up
+    from workspaces.finding.search import Hit  # noqa: PLC0415 - needs Django set up
 
     values: dict[str, Any] = {
         "workspace_id": "workspace_1",
@@ -78,7 +78,7 @@ def indexed(person: Person, files: dict[str, str] | None = None) -> Any:
     Ask for the fixture `vectors` beside it.
     """
     # Needs Django set up, and loads Qdrant's engine and the embedding model.
-    from workspaces.files import put_file  # noqa: PLC0415
+    from workspaces.content.files import put_file  # noqa: PLC0415
     from workspaces.indexing.runner import run_next  # noqa: PLC0415
     from workspaces.vectors import get_store  # noqa: PLC0415
 

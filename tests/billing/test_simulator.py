@@ -16,7 +16,7 @@ from billing.models import Refusal, Tier
 from billing.refusals import note, reason_of
 from billing.simulator import Call, by_reason, excesses, replay, simulate
 from tests.billing.people import NOON, ask, tier, use
-from workspaces.files import put_file
+from workspaces.content.files import put_file
 from workspaces.models import Workspace
 
 pytestmark = pytest.mark.django_db

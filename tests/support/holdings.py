@@ -9,10 +9,10 @@ from assistant.models import Conversation, ProviderKey
 from tests.factories import PASSWORD
 from tests.support.openapi import A_FILE
 from tests.support.people import Person
-from workspaces.files import put_file
-from workspaces.jobs import request_rebuild
+from workspaces.content.files import put_file
+from workspaces.jobs.queue import request_rebuild
 from workspaces.models import GitSource
-from workspaces.sync import start_sync
+from workspaces.receiving.sync import start_sync
 
 
 def holdings_of(person: Person) -> dict[str, str]:

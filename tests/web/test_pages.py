@@ -5,8 +5,8 @@ from django.test import Client
 from django.urls import reverse
 
 from assistant.conversations import ask_in
-from workspaces.files import put_file
-from workspaces.jobs import request_rebuild
+from workspaces.content.files import put_file
+from workspaces.jobs.queue import request_rebuild
 
 PUBLIC = [
     *("/", "/pricing/", "/guides/", "/guides/?q=key", "/guides/quickstart/"),

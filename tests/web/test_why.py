@@ -11,9 +11,9 @@ from billing.models import Tier
 from billing.reasons import REASONS
 from billing.subscriptions import change_tier
 from tests.billing.people import ask
-from workspaces.files import put_file
+from workspaces.content.files import put_file
+from workspaces.receiving.sync import start_sync
 from workspaces.services import create_workspace
-from workspaces.sync import start_sync
 
 CODE = {"code": "x = 1", "language": "python"}
 CALLS = {  # feature -> address, body

@@ -3,8 +3,8 @@
 import pytest
 from django.urls import reverse
 
-from workspaces.files import put_file
-from workspaces.jobs import request_rebuild
+from workspaces.content.files import put_file
+from workspaces.jobs.queue import request_rebuild
 from workspaces.models import IndexJob, Workspace
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.workspaces.packing import zip_of
-from workspaces.archives import import_archive
 from workspaces.indexing.runner import run_next
 from workspaces.models import Blob, IndexJob, Workspace
+from workspaces.receiving.archives import import_archive
 from workspaces.vectors.base import FOREVER, VectorStore
 
 

@@ -5,13 +5,13 @@ from django.contrib.auth.models import Permission
 
 from accounts.models import AuditEvent
 from aiassist.lib.clock import now
-from workspaces.files import put_file
+from workspaces.content.files import put_file
 from workspaces.indexing.runner import run_slice
-from workspaces.jobs import cancel_job
-from workspaces.leases import take_lease
+from workspaces.jobs.leases import take_lease
+from workspaces.jobs.parking import park_job
+from workspaces.jobs.queue import cancel_job
+from workspaces.jobs.sweeping import resume_interrupted
 from workspaces.models import IndexJob
-from workspaces.parking import park_job
-from workspaces.sweeping import resume_interrupted
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from tests.workspaces.packing import (
     zip_of,
     zip_with_special,
 )
-from workspaces.archives import import_archive
+from workspaces.content.files import read_bytes
 from workspaces.errors import ArchiveTooLarge, BadArchive, TooManyFiles
-from workspaces.files import read_bytes
 from workspaces.models import Blob, IndexJob, SourceFile, UserStorage
+from workspaces.receiving.archives import import_archive
 from workspaces.services import create_workspace
 
 MB = 1024 * 1024

@@ -7,9 +7,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from workspaces.citations import as_they_stand, check_citations, check_lines
-from workspaces.files import delete_file, put_file
-from workspaces.search import Hit
+from workspaces.content.files import delete_file, put_file
+from workspaces.finding.citations import as_they_stand, check_citations, check_lines
+from workspaces.finding.search import Hit
 
 BEFORE = "".join(f"line {n}\n" for n in range(1, 21))
 SHA = sha256(BEFORE.encode()).hexdigest()

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from aiassist.lib.clock import now
+from workspaces.content.files import put_file
 from workspaces.erasing import erase_user, erase_workspace
 from workspaces.errors import VectorsUnavailable
-from workspaces.files import put_file
 from workspaces.indexing import pipeline
 from workspaces.indexing.embedding import embed_query
 from workspaces.indexing.keywords import query_terms
 from workspaces.indexing.runner import run_next
-from workspaces.jobs import cancel_job
+from workspaces.jobs.queue import cancel_job
+from workspaces.jobs.reconciling import reconcile
+from workspaces.jobs.sweeping import resume_interrupted, sweep, tidy
 from workspaces.models import (
     Blob,
     IndexJob,
@@ -26,9 +28,7 @@ from workspaces.models import (
     UserStorage,
     Workspace,
 )
-from workspaces.reconciling import reconcile
 from workspaces.services import create_workspace, delete_workspace
-from workspaces.sweeping import resume_interrupted, sweep, tidy
 from workspaces.vectors.base import Point
 
 FIRST = {f"{n:02}.py": f"def f{n}():\n    return {n}\n" for n in range(6)}
@@ -83,7 +83,7 @@ def small_batches(monkeypatch):
 @pytest.fixture
 def leave_lease(monkeypatch):
     """A killed process releases nothing."""
-    monkeypatch.setattr("workspaces.leases.Lease.release", lambda lease: None)
+    monkeypatch.setattr("workspaces.jobs.leases.Lease.release", lambda lease: None)
 
 
 def lease_runs_out():

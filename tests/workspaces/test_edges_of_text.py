@@ -9,18 +9,18 @@ from django.core.exceptions import ImproperlyConfigured
 
 from billing.models import Tier
 from tests.workspaces.packing import zip_of
-from workspaces import storage
-from workspaces.archives import import_archive
-from workspaces.filters import soft_refusal
-from workspaces.gitignore import IgnoreFiles
+from workspaces.content import storage
+from workspaces.content.texts import NotIndexable, indexable_text, objection
+from workspaces.ignoring.filters import soft_refusal
+from workspaces.ignoring.gitignore import IgnoreFiles
+from workspaces.ignoring.skips import Skips
 from workspaces.indexing import grammars, prepared_model
 from workspaces.indexing.grammars import parse
 from workspaces.indexing.keywords import passage_terms
 from workspaces.indexing.languages import language_of
 from workspaces.models import Blob, UserStorage
 from workspaces.preview import NamedFile, preview
-from workspaces.skips import Skips
-from workspaces.texts import NotIndexable, indexable_text, objection
+from workspaces.receiving.archives import import_archive
 
 PATHS = ("a-b", "a/b", "x[", "5", "b", "~", "\U0010ffff", "\x01")
 

@@ -8,7 +8,7 @@ import pytest
 from workspaces.indexing import pipeline, reuse
 from workspaces.indexing.embedding import n_threads
 from workspaces.indexing.reuse import Embedder
-from workspaces.jobs import cancel_job
+from workspaces.jobs.queue import cancel_job
 from workspaces.models import ChunkEmbedding
 from workspaces.vectors.base import EMBEDDING_DIM
 

@@ -10,8 +10,8 @@ from aiassist.lib import redis as lib_redis
 from tests.support.ports import wait_for
 from tests.support.processes import celery_worker, django_env
 from tests.workspaces.packing import zip_of
-from workspaces.archives import import_archive
 from workspaces.models import Blob, IndexJob, SourceFile
+from workspaces.receiving.archives import import_archive
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 

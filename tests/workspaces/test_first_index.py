@@ -2,10 +2,10 @@
 
 import pytest
 
+from workspaces.finding.serving import serving
 from workspaces.indexing import pipeline
-from workspaces.jobs import cancel_job, eta_seconds, phase_of
+from workspaces.jobs.queue import cancel_job, eta_seconds, phase_of
 from workspaces.models import IndexedFile, IndexJob
-from workspaces.serving import serving
 
 WORDS = ("apple", "banana", "cherry", "damson", "elder", "fig")
 FILES = {
@@ -134,7 +134,7 @@ def test_j4_a_large_file_is_written_in_parts_and_taken_up_in_the_middle(
     alice, indexer, monkeypatch
 ):
     monkeypatch.setattr(pipeline, "BATCH_CHUNKS", 4)
-    monkeypatch.setattr("workspaces.leases.Lease.release", lambda lease: None)
+    monkeypatch.setattr("workspaces.jobs.leases.Lease.release", lambda lease: None)
     large = "".join(
         f"def number_{n}(value):\n" + "    value = value * 2 + len(str(value))\n" * 12
         for n in range(12)

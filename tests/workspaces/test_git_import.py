@@ -13,18 +13,18 @@ from aiassist.lib.clock import now
 from billing.models import Tier
 from tests.support.ports import wait_for
 from tests.workspaces.git_imports import FILES, imported, paths
-from workspaces.archives import gather
+from workspaces.content.files import put_file
 from workspaces.errors import JobNotActive
-from workspaces.files import put_file
 from workspaces.git import importing
 from workspaces.git.errors import GitUrlRefused
 from workspaces.git.importing import run_import, sweep_imports
 from workspaces.git.sources import ask_import, request_import
 from workspaces.git.wire import checked_repository
-from workspaces.jobs import cancel_job
+from workspaces.jobs.queue import cancel_job
+from workspaces.jobs.sweeping import resume_interrupted
 from workspaces.models import GitSource, IndexJob, LeftOutFile
+from workspaces.receiving.archives import gather
 from workspaces.services import create_workspace
-from workspaces.sweeping import resume_interrupted
 
 
 def test_the_tracked_files_come_in_and_an_index_is_asked_for(

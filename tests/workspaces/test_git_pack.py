@@ -14,7 +14,7 @@ from workspaces.errors import ArchiveTooLarge
 from workspaces.git import pack
 from workspaces.git.errors import BadPack
 from workspaces.git.pack import CommitFiles, Pack
-from workspaces.unpacking import Limits
+from workspaces.receiving.unpacking import Limits
 
 MB = 1024 * 1024
 LIMITS = Limits(max_entries=2000, max_file_bytes=MB, max_inflated_bytes=80 * MB)

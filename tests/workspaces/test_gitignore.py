@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workspaces.gitignore import MAX_PATTERN_CHARS, IgnoreFiles
+from workspaces.ignoring.gitignore import MAX_PATTERN_CHARS, IgnoreFiles
 
 NAMES = ["a", "b", "build", "x.log", "c.py", "a b", "[x]", "-z", "#h", "!n"]
 PATTERNS = [

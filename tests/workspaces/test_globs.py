@@ -5,7 +5,7 @@ import time
 import pytest
 
 from aiassist.lib.errors import ValidationFailed
-from workspaces.globs import MAX_GLOB_CHARS, glob_pattern
+from workspaces.ignoring.globs import MAX_GLOB_CHARS, glob_pattern
 
 PATHS = (
     "README.md",

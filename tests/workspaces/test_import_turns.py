@@ -8,12 +8,12 @@ import pytest
 from aiassist.lib.clock import now
 from aiassist.lib.errors import NotFound
 from tests.workspaces.git_imports import imported, paths
-from workspaces.archives import gather
 from workspaces.git import importing, sources
 from workspaces.git.errors import PushRefused
 from workspaces.git.importing import run_import, sweep_imports
 from workspaces.git.sources import ask_import, forget_source, hear_push, new_hook_secret
 from workspaces.models import GitSource, IndexJob
+from workspaces.receiving.archives import gather
 from workspaces.services import delete_workspace
 from workspaces.tasks import fetch_task
 

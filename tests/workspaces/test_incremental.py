@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from workspaces.files import put_file
+from workspaces.content.files import put_file
 from workspaces.indexing.runner import run_next
 from workspaces.models import IndexJob
 

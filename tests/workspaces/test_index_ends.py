@@ -9,16 +9,16 @@ from msgspec import structs
 
 from aiassist.lib.clock import now
 from tests.workspaces.test_reconciling import ghost
-from workspaces import reconciling, sweeping
+from workspaces.content.files import delete_file, put_file
 from workspaces.erasing import erase_user, erase_workspace
-from workspaces.files import delete_file, put_file
 from workspaces.indexing import generations, pipeline, reading, runner
 from workspaces.indexing.pipeline import IndexRun
 from workspaces.indexing.runner import run_next, run_slice
-from workspaces.jobs import cancel_job, request_rebuild
-from workspaces.leases import Lease, LeaseLost, locked_by, take_lease
+from workspaces.jobs import reconciling, sweeping
+from workspaces.jobs.leases import Lease, LeaseLost, locked_by, take_lease
+from workspaces.jobs.queue import cancel_job, request_rebuild
+from workspaces.jobs.reconciling import reconcile, renew_outdated
 from workspaces.models import ChunkEmbedding, IndexedFile, IndexJob, Workspace
-from workspaces.reconciling import reconcile, renew_outdated
 from workspaces.services import create_workspace, delete_workspace
 from workspaces.tasks import reconcile_task, tidy_task
 

@@ -2,12 +2,12 @@
 
 import pytest
 
+from workspaces.content.files import delete_file, put_file
 from workspaces.errors import JobNotActive
-from workspaces.files import delete_file, put_file
+from workspaces.finding.search import search
 from workspaces.indexing.runner import next_job, run_next
-from workspaces.jobs import cancel_job, request_rebuild
+from workspaces.jobs.queue import cancel_job, request_rebuild
 from workspaces.models import Blob, ChunkEmbedding, IndexJob
-from workspaces.search import search
 from workspaces.services import create_workspace
 
 AUTH = "def sign_in(user, password):\n    return check_password(user, password)\n"

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from accounts.keys import revoke_key
-from workspaces.files import put_file
+from workspaces.content.files import put_file
 from workspaces.indexing.runner import run_next
 from workspaces.models import IndexJob
 from workspaces.services import delete_workspace

@@ -7,10 +7,10 @@ import pytest
 from aiassist.lib.errors import ValidationFailed
 from billing.models import Tier
 from workspaces.asgi import FREE_BYTES, UploadGate
-from workspaces.files import put_file
+from workspaces.content.files import put_file
+from workspaces.finding.queries import MAX_QUERY_CHARS, validate_query
 from workspaces.models import Blob, SourceFile, Sync
-from workspaces.queries import MAX_QUERY_CHARS, validate_query
-from workspaces.sync import start_sync
+from workspaces.receiving.sync import start_sync
 
 ODD_IDS = ("a%00b", "%00", "..", "%2e%2e", "x" * 3000, "%F0%9F%98%80", "'%22;--", "%ff")
 PLACES = (

@@ -5,9 +5,9 @@ from django.urls import reverse
 
 from tests.workspaces.packing import zip_of
 from workspaces import views
+from workspaces.content.files import put_file
 from workspaces.errors import VectorsUnavailable
-from workspaces.files import put_file
-from workspaces.jobs import cancel_job
+from workspaces.jobs.queue import cancel_job
 from workspaces.models import IndexJob, SourceFile, Workspace
 
 

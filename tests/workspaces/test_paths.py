@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workspaces.content.paths import normalise
 from workspaces.errors import PathRefused
-from workspaces.paths import normalise
 
 REFUSED = [
     "",

@@ -10,11 +10,11 @@ import pytest
 from billing.models import Tier
 from billing.subscriptions import change_tier
 from tests.workspaces.indexer import Indexer
-from workspaces.archives import import_archive
+from workspaces.content.texts import NotIndexable, indexable_text
 from workspaces.indexing.splitting import split
 from workspaces.models import Blob, LeftOutFile, SourceFile, Sync
 from workspaces.preview import NamedFile, preview
-from workspaces.texts import NotIndexable, indexable_text
+from workspaces.receiving.archives import import_archive
 
 ROOT = Path(__file__).resolve().parents[2]
 

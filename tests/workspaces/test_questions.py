@@ -2,7 +2,7 @@
 
 import pytest
 
-from workspaces.questions import Kind, read_question, without_asking
+from workspaces.finding.questions import Kind, read_question, without_asking
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ from tests.support.processes import celery_worker, django_env
 from tests.workspaces.indexer import Indexer
 from tests.workspaces.packing import zip_of
 from tests.workspaces.vector_server import VectorServer
-from workspaces.archives import import_archive
 from workspaces.errors import JobNotActive
-from workspaces.jobs import cancel_job
+from workspaces.jobs.queue import cancel_job
+from workspaces.jobs.sweeping import sweep
 from workspaces.models import (
     Blob,
     IndexedFile,
@@ -33,8 +33,8 @@ from workspaces.models import (
     Tombstone,
     Workspace,
 )
+from workspaces.receiving.archives import import_archive
 from workspaces.services import create_workspace, delete_workspace
-from workspaces.sweeping import sweep
 from workspaces.vectors import close_store, get_store
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]

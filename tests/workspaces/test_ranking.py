@@ -1,7 +1,7 @@
 """What two searches found, in the order a person wants it."""
 
-from workspaces.questions import read_question
-from workspaces.ranking import Ranked, is_test_path, quoted_share, rank
+from workspaces.finding.questions import read_question
+from workspaces.finding.ranking import Ranked, is_test_path, quoted_share, rank
 from workspaces.vectors.base import PointPayload, ScoredPoint
 
 

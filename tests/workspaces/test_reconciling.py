@@ -11,9 +11,9 @@ from workspaces.indexing.embedding import embed_query
 from workspaces.indexing.generations import INDEX_VERSION
 from workspaces.indexing.keywords import query_terms
 from workspaces.indexing.runner import next_job
-from workspaces.jobs import request_index
+from workspaces.jobs.queue import request_index
+from workspaces.jobs.reconciling import reconcile, renew_outdated
 from workspaces.models import IndexedFile, IndexJob, Workspace
-from workspaces.reconciling import reconcile, renew_outdated
 from workspaces.services import create_workspace
 from workspaces.vectors.base import Point, PointPayload
 
@@ -154,7 +154,7 @@ def test_an_upload_during_a_renewal_is_not_in_the_background(outdated):
 def test_a_job_begun_by_another_splitter_begins_anew(alice, indexer, monkeypatch):
     """Half of an index cut in one way and half in another would be neither."""
     indexer.put(alice.workspace, FILES)
-    monkeypatch.setattr("workspaces.leases.Lease.release", lambda lease: None)
+    monkeypatch.setattr("workspaces.jobs.leases.Lease.release", lambda lease: None)
 
     class Stopped(BaseException):
         pass

@@ -7,14 +7,14 @@ import pytest
 
 from aiassist.lib.errors import ValidationFailed
 from tests.workspaces.packing import tar_of, zip_of
-from workspaces.archives import import_archive
+from workspaces.content.files import put_file
 from workspaces.errors import FileRefused
-from workspaces.files import put_file
-from workspaces.filters import GENERATED, says_generated
+from workspaces.ignoring.filters import GENERATED, says_generated
+from workspaces.ignoring.rules import Rules, checked_patterns
 from workspaces.models import IndexJob, LeftOutFile, SourceFile
-from workspaces.rules import Rules, checked_patterns
+from workspaces.receiving.archives import import_archive
+from workspaces.receiving.sync import commit_sync, missing_of, start_sync, upload_files
 from workspaces.services import change_workspace
-from workspaces.sync import commit_sync, missing_of, start_sync, upload_files
 
 REPOSITORY = {
     "src/app.py": b"x = 1\n",

@@ -2,10 +2,10 @@
 
 import pytest
 
+from workspaces.finding.scanning import scan
+from workspaces.finding.search import search
 from workspaces.indexing import pipeline
 from workspaces.models import IndexJob
-from workspaces.scanning import scan
-from workspaces.search import search
 
 FILES = {
     "net/retry.py": "import time\n\n\n" + "x = 1\n" * 40 + "def retry_delay(n):\n"
@@ -97,7 +97,7 @@ def test_a_scan_is_narrowed_by_path_and_language(alice, indexer):
 
 
 def test_the_time_is_bounded_and_the_share_told(alice, indexer, monkeypatch):
-    monkeypatch.setattr("workspaces.scanning._ROWS", 1)
+    monkeypatch.setattr("workspaces.finding.scanning._ROWS", 1)
     indexer.put(alice.workspace, FILES)
 
     found = scan(alice.workspace, "retry", generation=0, limit=9, seconds=0)

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from workspaces import search as searching
+from workspaces.finding import search as searching
+from workspaces.finding.search import search
 from workspaces.indexing.keywords import passage_terms
 from workspaces.models import Workspace
-from workspaces.search import search
 from workspaces.vectors.base import Point, PointPayload
 
 pytestmark = pytest.mark.django_db

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from workspaces.filters import is_secret_file, refusal
-from workspaces.secrets import Concealed, holds_secret, redact
+from workspaces.content.secrets import Concealed, holds_secret, redact
+from workspaces.ignoring.filters import is_secret_file, refusal
 
 RANDOM_40 = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzQ9vT2kLm1"
 

@@ -10,12 +10,12 @@ from django.db import connections
 from aiassist.lib.errors import StorageExceeded
 from billing.models import Tier
 from tests.workspaces.packing import zip_of
-from workspaces.archives import import_archive
+from workspaces.content.files import delete_file, put_file
 from workspaces.errors import IncompleteSync
-from workspaces.files import delete_file, put_file
 from workspaces.models import Blob, SourceFile, UserStorage
+from workspaces.receiving.archives import import_archive
+from workspaces.receiving.sync import commit_sync, missing_of, start_sync, upload_files
 from workspaces.services import create_workspace, delete_workspace
-from workspaces.sync import commit_sync, missing_of, start_sync, upload_files
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,6 +8,7 @@ import pytest
 
 from aiassist.lib.errors import StorageExceeded, ValidationFailed
 from billing.models import Tier
+from workspaces.content.files import delete_file, put_file
 from workspaces.errors import (
     ContentMismatch,
     FileRefused,
@@ -17,9 +18,8 @@ from workspaces.errors import (
     SyncClosed,
     TooManyFiles,
 )
-from workspaces.files import delete_file, put_file
 from workspaces.models import Blob, IndexJob, SourceFile, Sync, SyncEntry, UserStorage
-from workspaces.sync import (
+from workspaces.receiving.sync import (
     MAX_OPEN_SYNCS,
     commit_sync,
     expire_syncs,

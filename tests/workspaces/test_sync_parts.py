@@ -13,7 +13,7 @@ import zstandard
 from billing.models import Tier
 from workspaces.api.parts import Parts
 from workspaces.models import Blob
-from workspaces.sync import start_sync
+from workspaces.receiving.sync import start_sync
 
 SOURCE = b"def f():\n    return 1\n" * 500
 MB = 1024**2

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from workspaces.files import put_file
+from workspaces.content.files import put_file
 from workspaces.models import IndexJob, SourceFile, Sync
 
 SCRIPT = Path(__file__).resolve().parents[2] / "static/clients/aiassist_sync.py"

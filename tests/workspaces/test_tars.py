@@ -12,8 +12,8 @@ import pytest
 
 from tests.workspaces.packing import tar_of
 from workspaces.errors import BadArchive
-from workspaces.tars import BadTar, Kind, TarReader
-from workspaces.unpacking import MB, Limits, open_archive
+from workspaces.receiving.tars import BadTar, Kind, TarReader
+from workspaces.receiving.unpacking import MB, Limits, open_archive
 
 LIMITS = Limits(max_entries=1000, max_file_bytes=MB, max_inflated_bytes=300 * MB)
 LONG = "/".join(["folder-with-a-long-name"] * 12) + "/\u00e9.py"  # 300 bytes

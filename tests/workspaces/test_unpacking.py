@@ -20,7 +20,7 @@ from tests.workspaces.packing import (
     zip_with_special,
 )
 from workspaces.errors import ArchiveTooLarge, BadArchive
-from workspaces.unpacking import MB, Limits, open_archive
+from workspaces.receiving.unpacking import MB, Limits, open_archive
 
 LIMITS = Limits(max_entries=1000, max_file_bytes=MB, max_inflated_bytes=300 * MB)
 

@@ -16,11 +16,11 @@ from tests.support.processes import celery_worker, django_env
 from tests.workspaces.indexer import Indexer
 from tests.workspaces.packing import zip_of
 from tests.workspaces.vector_server import VectorServer
-from workspaces.archives import import_archive
 from workspaces.errors import VectorsUnavailable
+from workspaces.finding.search import search
+from workspaces.jobs.sweeping import sweep
 from workspaces.models import IndexJob, Workspace
-from workspaces.search import search
-from workspaces.sweeping import sweep
+from workspaces.receiving.archives import import_archive
 from workspaces.vectors import close_store, get_store
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]

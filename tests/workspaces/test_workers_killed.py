@@ -15,11 +15,11 @@ from tests.support.ports import wait_for
 from tests.support.processes import celery_worker, django_env
 from tests.workspaces.indexer import Indexer
 from tests.workspaces.packing import zip_of
-from workspaces.archives import import_archive
-from workspaces.jobs import request_rebuild
+from workspaces.jobs.queue import request_rebuild
+from workspaces.jobs.sweeping import sweep
 from workspaces.models import IndexJob
+from workspaces.receiving.archives import import_archive
 from workspaces.services import create_workspace
-from workspaces.sweeping import sweep
 from workspaces.vectors.edge import EdgeStore
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]

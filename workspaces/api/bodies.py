@@ -9,8 +9,8 @@ from rest_framework.request import Request
 
 from aiassist.api.parsers import TextJSONParser
 from billing.models import Tier
+from workspaces.content.manifests import too_many_files
 from workspaces.errors import UnsupportedEncoding
-from workspaces.manifests import too_many_files
 
 _BYTES_PER_FILE = 200  # a path, its SHA-256 and what JSON adds
 

@@ -32,9 +32,7 @@ from workspaces.api.serializers import (
     SyncOutput,
     SyncStateOutput,
 )
-from workspaces.archives import import_archive
-from workspaces.citations import check_lines
-from workspaces.files import (
+from workspaces.content.files import (
     accepted_path,
     delete_file,
     get_file,
@@ -43,7 +41,9 @@ from workspaces.files import (
     read_lines,
     require_short,
 )
-from workspaces.leaving_out import objections_of
+from workspaces.content.texts import NotIndexable
+from workspaces.finding.citations import check_lines
+from workspaces.ignoring.leaving_out import objections_of
 from workspaces.models import (
     IndexJob,
     LeftOutFile,
@@ -51,9 +51,9 @@ from workspaces.models import (
     SyncState,
     Workspace,
 )
-from workspaces.sync import commit_sync, missing_of, start_sync, upload_files
-from workspaces.texts import NotIndexable
-from workspaces.uploads import content_length, require_upload_room
+from workspaces.receiving.archives import import_archive
+from workspaces.receiving.sync import commit_sync, missing_of, start_sync, upload_files
+from workspaces.receiving.uploads import content_length, require_upload_room
 
 _TAGS = ["Files and sync"]
 _PATH = OpenApiParameter(

@@ -24,9 +24,9 @@ from django.http.multipartparser import (
 from django.utils.datastructures import MultiValueDict
 from rest_framework.request import Request
 
+from workspaces.content.paths import shown
 from workspaces.errors import BadEncoding, UnsupportedEncoding
-from workspaces.inflating import read_inflated
-from workspaces.paths import shown
+from workspaces.receiving.inflating import read_inflated
 
 Spool: TypeAlias = "SpooledTemporaryFile[bytes]"
 Upload: TypeAlias = "UploadedFile[bytes]"

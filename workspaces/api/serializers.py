@@ -6,10 +6,12 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from aiassist.lib.errors import ValidationFailed
-from workspaces import queries
-from workspaces.gitignore import MAX_BYTES, MAX_PATTERN_CHARS
-from workspaces.globs import MAX_GLOB_CHARS
-from workspaces.jobs import eta_seconds, phase_of, progress
+from workspaces.content.paths import shown
+from workspaces.finding import queries
+from workspaces.finding.search import MODES
+from workspaces.ignoring.gitignore import MAX_BYTES, MAX_PATTERN_CHARS
+from workspaces.ignoring.globs import MAX_GLOB_CHARS
+from workspaces.jobs.queue import eta_seconds, phase_of, progress
 from workspaces.models import (
     IndexJob,
     JobState,
@@ -19,11 +21,9 @@ from workspaces.models import (
     Workspace,
     WorkspaceStatus,
 )
-from workspaces.paths import shown
 from workspaces.preview import MAX_HEAD_CHARS, NamedFile
-from workspaces.search import MODES
+from workspaces.receiving.sync import SHA256
 from workspaces.services import MAX_NAME_CHARS
-from workspaces.sync import SHA256
 
 Shape = serializers.Serializer[Any]
 

@@ -26,10 +26,10 @@ from workspaces.api.serializers import (
     WorkspaceInput,
     WorkspaceOutput,
 )
+from workspaces.finding.search import search
 from workspaces.indexing.embedding import MODEL_NAME
-from workspaces.jobs import cancel_job
+from workspaces.jobs.queue import cancel_job
 from workspaces.models import IndexJob, Workspace
-from workspaces.search import search
 from workspaces.services import change_workspace, create_workspace, delete_workspace
 
 _WORKSPACE = {

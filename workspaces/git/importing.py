@@ -26,7 +26,7 @@ from aiassist.lib.queue import enqueue
 from aiassist.lib.vault import SealBroken
 from billing.models import Tier
 from billing.selectors import tier_of
-from workspaces.archives import gather, keep
+from workspaces.content.storage import Spool, lock_workspace, storage_room
 from workspaces.git.errors import GitRefused, RepositoryTooLarge
 from workspaces.git.pack import CommitFiles, Pack
 from workspaces.git.sources import (
@@ -37,8 +37,8 @@ from workspaces.git.sources import (
     token_of,
 )
 from workspaces.git.wire import Fetched, Remote, fetch_pack
-from workspaces.jobs import TASK as INDEX_TASK
-from workspaces.jobs import end_job
+from workspaces.jobs.queue import TASK as INDEX_TASK
+from workspaces.jobs.queue import end_job
 from workspaces.models import (
     GitSource,
     IndexJob,
@@ -46,8 +46,8 @@ from workspaces.models import (
     PushDelivery,
     Workspace,
 )
-from workspaces.storage import Spool, lock_workspace, storage_room
-from workspaces.unpacking import Archive, Entry, Limits
+from workspaces.receiving.archives import gather, keep
+from workspaces.receiving.unpacking import Archive, Entry, Limits
 
 logger = logging.getLogger(__name__)
 

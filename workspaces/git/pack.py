@@ -13,7 +13,7 @@ from hashlib import sha1
 from typing import IO
 
 from workspaces.git.errors import BadPack
-from workspaces.unpacking import Entry, Limits, Meter
+from workspaces.receiving.unpacking import Entry, Limits, Meter
 
 _COMMIT, _TREE, _BLOB, _TAG, _OFS_DELTA, _REF_DELTA = 1, 2, 3, 4, 6, 7
 _NAMES = {_COMMIT: b"commit", _TREE: b"tree", _BLOB: b"blob", _TAG: b"tag"}

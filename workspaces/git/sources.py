@@ -14,6 +14,7 @@ from aiassist.lib.clock import now
 from aiassist.lib.errors import ValidationFailed
 from aiassist.lib.queue import enqueue
 from aiassist.lib.vault import SealBroken, seal, unseal
+from workspaces.content.storage import lock_workspace
 from workspaces.git.errors import NotImported, PushRefused
 from workspaces.git.wire import checked_repository, is_ref
 from workspaces.models import (
@@ -24,7 +25,6 @@ from workspaces.models import (
     Workspace,
     WorkspaceStatus,
 )
-from workspaces.storage import lock_workspace
 
 TASK = "workspaces.fetch"
 TOKEN_PURPOSE = "git token"

@@ -23,13 +23,13 @@ from aiassist.lib.public_egress import (
     names_private_address,
     open_url,
 )
+from workspaces.content.paths import shown
 from workspaces.git.errors import (
     GitRefused,
     GitUnavailable,
     GitUrlRefused,
     RepositoryTooLarge,
 )
-from workspaces.paths import shown
 
 MAX_URL_CHARS = 500
 _MAX_REFS_BYTES = 32 * 1024 * 1024

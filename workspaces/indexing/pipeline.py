@@ -5,7 +5,8 @@ done is recorded file by file (`IndexedFile`), its manifest says what there is t
 and nothing written before the switch is visible (`generations`).
 
 The first index of a workspace is made in two rounds, so that it can be searched within
-seconds: the words of every passage first, then the vectors (`workspaces.serving`).
+seconds: the words of every passage first, then the vectors
+(`workspaces.finding.serving`).
 """
 
 import time
@@ -18,6 +19,7 @@ from django.db.models import Q, QuerySet
 
 from aiassist.lib.clock import now
 from workspaces.errors import VectorsUnavailable
+from workspaces.ignoring.skips import FIELDS, Skips
 from workspaces.indexing.chunk import Chunk
 from workspaces.indexing.generations import (
     INDEX_VERSION,
@@ -38,10 +40,9 @@ from workspaces.indexing.records import (
 )
 from workspaces.indexing.renames import Renames
 from workspaces.indexing.reuse import Asked, Embedder
-from workspaces.jobs import end_job
-from workspaces.leases import Lease, LeaseLost, locked_by
+from workspaces.jobs.leases import Lease, LeaseLost, locked_by
+from workspaces.jobs.queue import end_job
 from workspaces.models import IndexedFile, IndexJob, JobPhase, JobState, Workspace
-from workspaces.skips import FIELDS, Skips
 from workspaces.vectors.base import Point, PointPayload, Vector, VectorStore
 
 BATCH_CHUNKS = 128

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from workspaces.content.storage import unpack
+from workspaces.content.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text
 from workspaces.indexing.chunk import Chunk
 from workspaces.indexing.splitting import split
 from workspaces.models import Blob, Workspace
-from workspaces.storage import unpack
-from workspaces.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text
 
 _GROUP_BYTES = 8 * 1024 * 1024
 _ROWS = 200

@@ -6,11 +6,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from aiassist.lib.clock import now
+from workspaces.ignoring.skips import Skips
 from workspaces.indexing.generations import FileKey, put_right
 from workspaces.indexing.manifest import Manifest
-from workspaces.leases import Lease, LeaseLost, locked_by
+from workspaces.jobs.leases import Lease, LeaseLost, locked_by
 from workspaces.models import Blob, IndexedFile, IndexJob, Workspace
-from workspaces.skips import Skips
 from workspaces.vectors.base import VectorStore
 
 

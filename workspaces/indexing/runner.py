@@ -10,6 +10,7 @@ from django.db.models import Max, Min
 from aiassist.lib.clock import now
 from aiassist.lib.errors import AppError
 from aiassist.lib.queue import enqueue
+from workspaces.content.paths import shown
 from workspaces.indexing.generations import INDEX_VERSION
 from workspaces.indexing.manifest import Manifest
 from workspaces.indexing.pipeline import (
@@ -20,10 +21,9 @@ from workspaces.indexing.pipeline import (
     nothing,
 )
 from workspaces.indexing.records import adopt, begin_generation, put_leftovers_right
-from workspaces.jobs import TASK, end_job
-from workspaces.leases import Lease, LeaseLost, locked_by, take_lease
+from workspaces.jobs.leases import Lease, LeaseLost, locked_by, take_lease
+from workspaces.jobs.queue import TASK, end_job
 from workspaces.models import IndexJob, JobState, Tombstone
-from workspaces.paths import shown
 from workspaces.vectors.base import VectorStore
 
 logger = logging.getLogger(__name__)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef
 
+from workspaces.content.storage import unpack
+from workspaces.content.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text
 from workspaces.indexing.keywords import (
     passage_terms,
     query_terms,
@@ -21,8 +23,6 @@ from workspaces.indexing.keywords import (
 )
 from workspaces.indexing.languages import language_of
 from workspaces.models import Blob, IndexedFile, SourceFile, Workspace
-from workspaces.storage import unpack
-from workspaces.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text
 from workspaces.vectors.base import PointPayload, ScoredPoint
 
 SECONDS = 1.5

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from workspaces.questions import Question
-from workspaces.ranking import Ranked, quoted_share
-from workspaces.secrets import Concealed
+from workspaces.content.secrets import Concealed
+from workspaces.finding.questions import Question
+from workspaces.finding.ranking import Ranked, quoted_share
 from workspaces.vectors.base import PointPayload
 
 # A definition of at most so many lines is shown whole when a part of it is found.

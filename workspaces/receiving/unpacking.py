@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 
 from billing.models import Tier
+from workspaces.content.paths import shown
 from workspaces.errors import ArchiveTooLarge, BadArchive, BadEncoding
-from workspaces.inflating import Gzip
-from workspaces.paths import shown
-from workspaces.roomier import Room, room_of
-from workspaces.tars import (
+from workspaces.receiving.inflating import Gzip
+from workspaces.receiving.tars import (
     BadTar,
     Kind,
     Member,
@@ -29,6 +28,7 @@ from workspaces.tars import (
     TarReader,
     is_tar_header,
 )
+from workspaces.roomier import Room, room_of
 
 MB = 1024 * 1024
 _CHUNK = 64 * 1024

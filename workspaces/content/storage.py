@@ -17,6 +17,7 @@ from accounts.models import User
 from aiassist.lib.clock import now
 from aiassist.lib.errors import NotFound, StorageExceeded
 from billing.models import Tier
+from workspaces.content.texts import objection
 from workspaces.models import (
     Blob,
     IndexJob,
@@ -27,7 +28,6 @@ from workspaces.models import (
     Workspace,
 )
 from workspaces.roomier import Room, room_of
-from workspaces.texts import objection
 
 _BATCH_ROWS = 400
 _BATCH_BYTES = 8 * 1024 * 1024

@@ -9,7 +9,7 @@ from django.db import transaction
 from aiassist.lib.clock import now
 from aiassist.lib.queue import enqueue
 from workspaces.errors import JobNotActive
-from workspaces.jobs import TASK
+from workspaces.jobs.queue import TASK
 from workspaces.models import IndexJob
 
 

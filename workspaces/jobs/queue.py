@@ -6,11 +6,11 @@ from accounts.webhooks.events import emit
 from aiassist.lib.clock import now, rfc3339
 from aiassist.lib.metrics import count_index_job
 from aiassist.lib.queue import enqueue
+from workspaces.content.storage import lock_workspace
 from workspaces.errors import JobNotActive
+from workspaces.ignoring.skips import FIELDS, Skips
+from workspaces.jobs.pace import BYTES_PER_CHUNK, measured_pace
 from workspaces.models import IndexJob, JobPhase, JobState, Workspace, WorkspaceStatus
-from workspaces.pace import BYTES_PER_CHUNK, measured_pace
-from workspaces.skips import FIELDS, Skips
-from workspaces.storage import lock_workspace
 
 TASK = "workspaces.index"
 _LEAST_PACE_SECONDS = 2.0  # a shorter time tells no pace

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from hashlib import sha256 as sha256_of
 from typing import Protocol
 
+from workspaces.content.storage import in_batches, unpack
+from workspaces.content.texts import NotIndexable, text_of
+from workspaces.finding.search import Hit
 from workspaces.models import Blob, SourceFile, Workspace
-from workspaces.search import Hit
-from workspaces.storage import in_batches, unpack
-from workspaces.texts import NotIndexable, text_of
 
 
 class Cited(Protocol):

@@ -1,14 +1,14 @@
 """From a file's bytes to the text that is indexed and shown, or a reason why not."""
 
 from aiassist.lib.errors import AppError
-from workspaces.filters import (
+from workspaces.content.secrets import Concealed, redact
+from workspaces.ignoring.filters import (
     GENERATED,
     LFS_POINTER,
     is_lfs_pointer,
     says_generated,
 )
 from workspaces.indexing.languages import Undecodable, decode
-from workspaces.secrets import Concealed, redact
 
 MAX_TEXT_BYTES = 2 * 1024 * 1024
 MAX_LINE_CHARS = 20_000

@@ -9,19 +9,19 @@ from typing import TypeVar
 
 import numpy as np
 
+from workspaces.content.secrets import Concealed
+from workspaces.content.storage import unpack
+from workspaces.content.texts import NotIndexable, concealed
 from workspaces.errors import VectorsUnavailable
-from workspaces.globs import glob_pattern
+from workspaces.finding.questions import Kind, Question, read_question, without_asking
+from workspaces.finding.ranking import Ranked, rank
+from workspaces.finding.scanning import Scan, scan
+from workspaces.finding.serving import Serving, degraded, serving
+from workspaces.finding.showing import Shown, shown
+from workspaces.ignoring.globs import glob_pattern
 from workspaces.indexing.embedding import embed_queries, embed_query
 from workspaces.indexing.keywords import query_terms
 from workspaces.models import Blob, SourceFile, Workspace
-from workspaces.questions import Kind, Question, read_question, without_asking
-from workspaces.ranking import Ranked, rank
-from workspaces.scanning import Scan, scan
-from workspaces.secrets import Concealed
-from workspaces.serving import Serving, degraded, serving
-from workspaces.showing import Shown, shown
-from workspaces.storage import unpack
-from workspaces.texts import NotIndexable, concealed
 from workspaces.vectors import get_store
 from workspaces.vectors.base import (
     PointFilter,
@@ -59,7 +59,9 @@ class Hit:
     sha256: str  # of the file's raw bytes
     generation: int
     served_by: str = "both"  # "keywords", "meaning" or "both"
-    changed: bool = False  # the file holds these lines no more (`workspaces.citations`)
+    changed: bool = (
+        False  # the file holds these lines no more (see `citations`)
+    )
 
 
 @dataclass(frozen=True, slots=True)

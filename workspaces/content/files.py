@@ -8,29 +8,9 @@ from django.db import transaction
 from aiassist.lib.errors import NotFound, ValidationFailed
 from billing.models import Tier
 from billing.selectors import tier_of
-from workspaces.errors import FileRefused, FileTooLarge
-from workspaces.filters import hard_refusal
-from workspaces.indexing.languages import language_of
-from workspaces.jobs import request_index
-from workspaces.leaving_out import (
-    reapply,
-    rules_of,
-    skipped_by,
-    stored_ignore_files,
-)
-from workspaces.manifests import FileFacts, apply_files, recount
-from workspaces.models import (
-    Blob,
-    IndexJob,
-    SourceFile,
-    SyncEntry,
-    SyncState,
-    Workspace,
-)
-from workspaces.paths import normalise, shown
-from workspaces.roomier import room_of
-from workspaces.rules import Rules, ignore_text, is_ignore_file
-from workspaces.storage import (
+from workspaces.content.manifests import FileFacts, apply_files, recount
+from workspaces.content.paths import normalise, shown
+from workspaces.content.storage import (
     Spool,
     lock_storage,
     lock_workspace,
@@ -39,7 +19,27 @@ from workspaces.storage import (
     store,
     unpack,
 )
-from workspaces.texts import lines_of, shown_text
+from workspaces.content.texts import lines_of, shown_text
+from workspaces.errors import FileRefused, FileTooLarge
+from workspaces.ignoring.filters import hard_refusal
+from workspaces.ignoring.leaving_out import (
+    reapply,
+    rules_of,
+    skipped_by,
+    stored_ignore_files,
+)
+from workspaces.ignoring.rules import Rules, ignore_text, is_ignore_file
+from workspaces.indexing.languages import language_of
+from workspaces.jobs.queue import request_index
+from workspaces.models import (
+    Blob,
+    IndexJob,
+    SourceFile,
+    SyncEntry,
+    SyncState,
+    Workspace,
+)
+from workspaces.roomier import room_of
 
 
 @dataclass(frozen=True, slots=True)

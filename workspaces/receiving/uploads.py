@@ -3,9 +3,9 @@
 from rest_framework.request import Request
 
 from billing.models import Tier
+from workspaces.content.storage import megabytes
 from workspaces.errors import ArchiveTooLarge
 from workspaces.roomier import room_of
-from workspaces.storage import megabytes
 
 # Multipart boundaries, and what an archive holds beside the files that we keep.
 _SLACK_BYTES = 16 * 1024 * 1024

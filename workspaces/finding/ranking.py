@@ -20,8 +20,8 @@ from pathlib import PurePosixPath
 
 import msgspec
 
+from workspaces.finding.questions import Kind, Question
 from workspaces.indexing.keywords import query_words
-from workspaces.questions import Kind, Question
 from workspaces.vectors.base import PointPayload, ScoredPoint
 
 # Cormack, Clarke, Büttcher: Reciprocal Rank Fusion (SIGIR 2009). They use k = 60; on

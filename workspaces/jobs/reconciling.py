@@ -14,13 +14,13 @@ from django.db.models import F, QuerySet
 
 from aiassist.lib.clock import now
 from aiassist.lib.metrics import count_index_drift
+from workspaces.content.storage import lock_workspace
 from workspaces.indexing.generations import INDEX_VERSION, batches, drift, put_right
 from workspaces.indexing.manifest import total
 from workspaces.indexing.records import adopt, points_by_file
-from workspaces.jobs import request_index
-from workspaces.leases import Lease, LeaseLost, locked_by, take_lease
+from workspaces.jobs.leases import Lease, LeaseLost, locked_by, take_lease
+from workspaces.jobs.queue import request_index
 from workspaces.models import ChunkEmbedding, IndexedFile, IndexJob, JobState, Workspace
-from workspaces.storage import lock_workspace
 from workspaces.vectors.base import VectorStore
 
 logger = logging.getLogger(__name__)

@@ -14,17 +14,27 @@ from aiassist.lib.clock import now
 from aiassist.lib.errors import ValidationFailed
 from billing.models import Tier
 from billing.selectors import tier_of
+from workspaces.content.files import accepted_path, require_short
+from workspaces.content.manifests import FileFacts, apply_files, require_few_files
+from workspaces.content.paths import normalise, shown
+from workspaces.content.storage import (
+    Spool,
+    in_batches,
+    lock_storage,
+    lock_workspace,
+    release_unused,
+    store,
+    stored_shas,
+    unpack,
+)
 from workspaces.errors import (
     ContentMismatch,
     IncompleteSync,
     PathRefused,
     SyncClosed,
 )
-from workspaces.files import accepted_path, require_short
-from workspaces.filters import GENERATED
-from workspaces.indexing.languages import language_of
-from workspaces.jobs import request_index
-from workspaces.leaving_out import (
+from workspaces.ignoring.filters import GENERATED
+from workspaces.ignoring.leaving_out import (
     generated_shas,
     ignore_texts,
     reapply,
@@ -33,7 +43,10 @@ from workspaces.leaving_out import (
     skipped_by,
     stored_ignore_files,
 )
-from workspaces.manifests import FileFacts, apply_files, require_few_files
+from workspaces.ignoring.rules import Rules, is_ignore_file
+from workspaces.ignoring.skips import Skips
+from workspaces.indexing.languages import language_of
+from workspaces.jobs.queue import request_index
 from workspaces.models import (
     Blob,
     IndexJob,
@@ -43,19 +56,6 @@ from workspaces.models import (
     SyncEntry,
     SyncState,
     Workspace,
-)
-from workspaces.paths import normalise, shown
-from workspaces.rules import Rules, is_ignore_file
-from workspaces.skips import Skips
-from workspaces.storage import (
-    Spool,
-    in_batches,
-    lock_storage,
-    lock_workspace,
-    release_unused,
-    store,
-    stored_shas,
-    unpack,
 )
 
 MAX_OPEN_SYNCS = 5  # of one workspace; an older one expires

@@ -8,28 +8,9 @@ from django.db import transaction
 from aiassist.lib.errors import StorageExceeded
 from billing.models import Tier
 from billing.selectors import tier_of
-from workspaces.errors import BadArchive, PathRefused
-from workspaces.filters import (
-    GENERATED,
-    LFS_POINTER,
-    is_lfs_pointer,
-    says_generated,
-    soft_refusal,
-)
-from workspaces.indexing.languages import is_binary, language_of
-from workspaces.jobs import request_index
-from workspaces.leaving_out import (
-    reapply,
-    record_left_out,
-    rules_of,
-    stored_ignore_files,
-)
-from workspaces.manifests import FileFacts, apply_files, require_few_files
-from workspaces.models import IndexJob, LeftOutFile, Workspace
-from workspaces.paths import normalise
-from workspaces.rules import MAX_IGNORE_FILES, Rules, ignore_text, is_ignore_file
-from workspaces.skips import Skips
-from workspaces.storage import (
+from workspaces.content.manifests import FileFacts, apply_files, require_few_files
+from workspaces.content.paths import normalise
+from workspaces.content.storage import (
     Spool,
     lock_storage,
     lock_workspace,
@@ -38,7 +19,31 @@ from workspaces.storage import (
     storage_room,
     store,
 )
-from workspaces.unpacking import Archive, Entry, Limits, open_archive
+from workspaces.errors import BadArchive, PathRefused
+from workspaces.ignoring.filters import (
+    GENERATED,
+    LFS_POINTER,
+    is_lfs_pointer,
+    says_generated,
+    soft_refusal,
+)
+from workspaces.ignoring.leaving_out import (
+    reapply,
+    record_left_out,
+    rules_of,
+    stored_ignore_files,
+)
+from workspaces.ignoring.rules import (
+    MAX_IGNORE_FILES,
+    Rules,
+    ignore_text,
+    is_ignore_file,
+)
+from workspaces.ignoring.skips import Skips
+from workspaces.indexing.languages import is_binary, language_of
+from workspaces.jobs.queue import request_index
+from workspaces.models import IndexJob, LeftOutFile, Workspace
+from workspaces.receiving.unpacking import Archive, Entry, Limits, open_archive
 
 # What file managers add beside the one folder that everything lies in.
 _JUNK = frozenset({"__MACOSX", ".DS_Store", "pax_global_header"})

@@ -6,7 +6,7 @@ from typing import Any
 import re2
 
 from aiassist.lib.errors import ValidationFailed
-from workspaces.gitignore import BadPattern, path_regex
+from workspaces.ignoring.gitignore import BadPattern, path_regex
 
 MAX_GLOB_CHARS = 256
 

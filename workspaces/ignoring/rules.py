@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import re2
 
 from aiassist.lib.errors import ValidationFailed
-from workspaces.filters import hard_refusal, soft_refusal
-from workspaces.gitignore import (
+from workspaces.content.paths import shown
+from workspaces.ignoring.filters import hard_refusal, soft_refusal
+from workspaces.ignoring.gitignore import (
     MAX_BYTES,
     MAX_PATTERN_CHARS,
     BadPattern,
@@ -27,7 +28,6 @@ from workspaces.gitignore import (
     Match,
     path_regex,
 )
-from workspaces.paths import shown
 
 GITIGNORE = ".gitignore"
 OWN_IGNORE = ".aiassistignore"

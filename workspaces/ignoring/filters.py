@@ -6,7 +6,7 @@ What is not kept is always named with its reason, never dropped in silence.
 import codecs
 import re
 
-from workspaces.skips import SECRET
+from workspaces.ignoring.skips import SECRET
 
 _VERSION_CONTROL = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "_darcs", ".jj"})
 

@@ -7,10 +7,10 @@ from aiassist.lib.clock import now
 from aiassist.lib.queue import enqueue
 from workspaces.git.importing import break_fetches
 from workspaces.indexing.records import put_leftovers_right
-from workspaces.jobs import TASK
-from workspaces.leases import LeaseLost, break_leases, take_lease
+from workspaces.jobs.leases import LeaseLost, break_leases, take_lease
+from workspaces.jobs.queue import TASK
 from workspaces.models import IndexJob, Tombstone
-from workspaces.sync import expire_syncs
+from workspaces.receiving.sync import expire_syncs
 from workspaces.vectors.base import VectorStore
 
 _MOST_SENT = 100  # messages per sweep; the rows keep the order of turns

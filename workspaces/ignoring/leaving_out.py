@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 
 from django.db.models import Q
 
-from workspaces.filters import GENERATED
+from workspaces.content.storage import in_batches, unpack
+from workspaces.ignoring.filters import GENERATED
+from workspaces.ignoring.rules import IGNORE_NAMES, Rules, Verdict, ignore_text
+from workspaces.ignoring.skips import Skips
 from workspaces.models import Blob, LeftOutFile, SourceFile, Workspace
-from workspaces.rules import IGNORE_NAMES, Rules, Verdict, ignore_text
-from workspaces.skips import Skips
-from workspaces.storage import in_batches, unpack
 
 _BATCH = 400
 

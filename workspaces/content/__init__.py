@@ -1,0 +1,1 @@
+"""What a workspace holds: its files, their bytes and their text."""

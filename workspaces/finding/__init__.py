@@ -1,0 +1,1 @@
+"""Which lines answer a question: words and meaning, ranked, and shown."""

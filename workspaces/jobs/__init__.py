@@ -1,0 +1,1 @@
+"""Index jobs: asked for, leased, paced, parked, swept and reconciled."""

@@ -1,0 +1,1 @@
+"""How code comes in: sync, single files and archives."""
