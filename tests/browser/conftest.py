@@ -177,9 +177,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small repository as a .zip, with a file of secrets and a picture in it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
-        for name in ("paths", "filters", "jobs", "queries"):
-            source = ROOT / "workspaces" / f"{name}.py"
-            made.writestr(f"project/{name}.py", source.read_bytes())
+        for kept in ("content/paths", "ignoring/filters", "jobs/queue", "finding/queries"):
+            source = ROOT / "workspaces" / f"{kept}.py"
+            made.writestr(f"project/{source.name}", source.read_bytes())
         made.writestr("project/.env", "PASSWORD=hunter2\n")
         made.writestr("project/logo.png", b"\x89PNG\r\n\x1a\n\x00\x00")
     file = tmp_path_factory.mktemp("archive") / "project.zip"
