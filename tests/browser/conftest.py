@@ -177,8 +177,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small repository as a .zip, with a file of secrets and a picture in it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
-        for kept in ("content/paths", "ignoring/filters", "jobs/queue", "finding/queries"):
-            source = ROOT / "workspaces" / f"{kept}.py"
+        for module in ("content/paths", "ignoring/filters", "jobs/queue", "jobs/pace"):
+            source = ROOT / "workspaces" / f"{module}.py"
             made.writestr(f"project/{source.name}", source.read_bytes())
         made.writestr("project/.env", "PASSWORD=hunter2\n")
         made.writestr("project/logo.png", b"\x89PNG\r\n\x1a\n\x00\x00")
