@@ -35,7 +35,7 @@ SECTIONS = (
     (
         "developer",
         "Running and extending it",
-        ("architecture", "configuration", "operation", "administration"),
+        ("operation", "configuration", "administration", "architecture", "changing"),
     ),
 )
 LEGAL = "legal"
