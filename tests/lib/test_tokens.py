@@ -1,5 +1,7 @@
 """Counting tokens and keeping within a number of them."""
 
+import random
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -15,6 +17,17 @@ def test_many_are_counted_like_one_each():
     texts = ["def f():", "", "return 1", "word " * 5_000]
 
     assert tokens.count_many(texts) == [tokens.count_tokens(t) for t in texts]
+
+
+def test_word_by_word_it_counts_what_the_tokenizer_counts():
+    rng = random.Random(1)
+    bits = [*map(chr, range(128)), "[SEP]", "[CLS", "retryDelay", "é", "语", "\x85"]
+    texts = ["".join(rng.choices(bits, k=rng.randrange(30))) for _ in range(3_000)]
+    texts += ["w" * 100, "w" * 101, "[MASK][sep] [PAD]x", "İ ſ ﬁ\u200b", "1" * 5_000]
+
+    encodings = tokens.tokenizer().encode_batch(texts, add_special_tokens=False)
+
+    assert tokens.count_many(texts) == [len(encoding) for encoding in encodings]
 
 
 def test_lines_add_up_to_the_whole():
