@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import uvicorn
@@ -27,7 +28,7 @@ from benchmarks.indexing.corpus import installed_sources
 from benchmarks.indexing.jobs import commit, last_job, timed
 from tests.support.ports import free_port, wait_for
 from workspaces.finding.search import search
-from workspaces.indexing import embedding, reuse
+from workspaces.indexing import reuse
 from workspaces.indexing.runner import run_next
 from workspaces.models import Workspace
 from workspaces.vectors import get_store
@@ -61,7 +62,7 @@ def many_files(user: User) -> None:
             f"sync of {workspace.n_files:,} files, {n_bytes / 1e6:.0f} MB, by the "
             f"client over loopback: {time.perf_counter() - began:.1f} s"
         )
-        with _made_up_vectors():
+        with mock.patch.object(reuse, "embed_passage", _made_up):
             seconds = timed(_run_all)
         workspace.refresh_from_db()
         print(
@@ -175,24 +176,11 @@ def _run_all() -> None:
         pass
 
 
-@contextmanager
-def _made_up_vectors() -> Iterator[None]:
-    """Let the model's part cost nothing: what is measured here does not need it."""
-
-    def embed(texts: list[str]) -> Vector:
-        rows = np.empty((len(texts), EMBEDDING_DIM), np.float32)
-        for row, text in zip(rows, texts, strict=True):
-            seed = int.from_bytes(sha256(text.encode()).digest()[:8], "little")
-            row[:] = np.random.default_rng(seed).standard_normal(EMBEDDING_DIM)
-            row /= np.linalg.norm(row)
-        return rows
-
-    before = embedding.embed_passages
-    setattr(reuse, "embed_passages", embed)  # noqa: B010 - for the benchmark only
-    try:
-        yield
-    finally:
-        setattr(reuse, "embed_passages", before)  # noqa: B010
+def _made_up(text: str) -> Vector:
+    """Stand in for the model, whose part is not what is measured."""
+    seed = int.from_bytes(sha256(text.encode()).digest()[:8], "little")
+    vector = np.random.default_rng(seed).standard_normal(EMBEDDING_DIM, np.float32)
+    return vector / np.linalg.norm(vector)
 
 
 @contextmanager
