@@ -27,11 +27,11 @@ from accounts import (
     records_admin,  # noqa: F401 - adds its pages to the admin
 )
 from accounts.allauth_admin import PAGES
-from accounts.erasure import delete_user
 from accounts.identity import admin as identity_admin  # noqa: F401 - the same
 from accounts.models import User
+from accounts.own_data.erasure import delete_user
 from accounts.people import confirm_address
-from accounts.sessions import end_browser_sessions
+from accounts.signing_in.sessions import end_browser_sessions
 from accounts.staff import (
     QuickPaginator,
     StaffModelAdmin,

@@ -17,7 +17,7 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("accounts.privacy")
-        import_module("accounts.receivers")
+        import_module("accounts.signing_in.receivers")
         post_migrate.connect(_seed_an_empty_table, sender=self)
 
 

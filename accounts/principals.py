@@ -14,11 +14,12 @@ from django.contrib.auth import get_user
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
-from accounts import keys, tokens
+from accounts import keys
 from accounts.errors import AmbiguousCredential, MalformedCredential
 from accounts.identity import grants
 from accounts.models import ApiKey, TokenFamily, User
 from accounts.scopes import ALL_SCOPES
+from accounts.signing_in import tokens
 from aiassist.lib.errors import InvalidCredential, ScopeMissing
 
 MAX_CREDENTIAL_CHARS = 4096  # our JWTs have about 500

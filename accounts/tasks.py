@@ -3,16 +3,10 @@
 from celery import shared_task
 from django.core.management import call_command
 
-from accounts import (
-    erasure,
-    expiry,
-    exports,
-    guessing,
-    idempotency,
-    tokens,
-    unconfirmed,
-)
+from accounts import expiry, idempotency
 from accounts.identity import grants, newcomers
+from accounts.own_data import erasure, exports, unconfirmed
+from accounts.signing_in import guessing, tokens
 from accounts.webhooks import sending
 
 

@@ -12,9 +12,11 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from accounts import erasure, exports, impersonation, keys, sessions
+from accounts import impersonation, keys
 from accounts.models import ApiKey
+from accounts.own_data import erasure, exports
 from accounts.profile import change_profile
+from accounts.signing_in import sessions
 from accounts.web import (
     add_error,
     is_htmx,

@@ -14,7 +14,7 @@ from accounts.models import ApiKey
 from accounts.web import login_required, signed_in
 from aiassist import connect
 from aiassist.lib.errors import AppError, NotFound
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from workspaces.models import Workspace
 
 # Stands where the key goes until there is one.

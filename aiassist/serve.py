@@ -26,8 +26,8 @@ class _Forked(ForkProcess):
         try:
             super().run()
         finally:
-            # Usage records that wait for their batch are among it (billing.outbox).
-            # As from Python 3.13 on: https://github.com/python/cpython/issues/83856
+            # Usage records that wait for their batch are among it
+            # (billing.metering.outbox). As from Python 3.13 on: https://github.com/python/cpython/issues/83856
             atexit._run_exitfuncs()
 
 

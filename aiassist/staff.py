@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from accounts.models import ApiKey, User
 from aiassist.lib.clock import now
-from billing.analytics import PERIODS, analytics, provider_health
+from billing.reporting.analytics import PERIODS, analytics, provider_health
 from workspaces.models import IndexJob, Workspace
 
 # The page may be a minute old; its sums are of days.

@@ -27,7 +27,7 @@ urlpatterns = [
     path("docs", SwaggerView.as_view(), name="swagger"),
     path("redoc", RedocView.as_view(), name="redoc"),
     path("admin/", admin.site.urls),
-    path("accounts/", include("accounts.site_urls")),
+    path("accounts/", include("accounts.signing_in.urls")),
     path("", include("accounts.identity.urls")),
     path("", include("aiassist.web_urls")),
 ]

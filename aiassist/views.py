@@ -17,12 +17,12 @@ from aiassist import guides, mailbox
 from aiassist.lib import clock
 from aiassist.lib.highlight import highlight_source
 from assistant.models import Conversation
-from billing.admission import limits_for
-from billing.dashboards import requests_plot
-from billing.limits import HOUR, Window
+from billing.metering.admission import limits_for
+from billing.metering.limits import HOUR, Window
 from billing.models import UsageRecord
-from billing.selectors import tiers_by_rank
-from billing.usage import report
+from billing.reporting.dashboards import requests_plot
+from billing.reporting.usage import report
+from billing.tiers.selectors import tiers_by_rank
 from workspaces.models import Workspace
 
 RECENT_CALLS = 5

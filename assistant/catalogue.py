@@ -16,9 +16,9 @@ from assistant.providers.base import Provider
 from assistant.providers.embedding import LOCAL, LOCAL_MODEL, Embedder
 from assistant.providers.listing import makes_vectors
 from assistant.providers.vendors import VENDORS
-from billing.gates import require_provider
+from billing.metering.gates import require_provider
+from billing.metering.prices import cost_usd_micros
 from billing.models import Tier
-from billing.prices import cost_usd_micros
 from workspaces.indexing.embedding import MAX_TOKENS
 
 AUTO = "auto"  # a model's name for clients that must name one: take the default

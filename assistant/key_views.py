@@ -17,7 +17,7 @@ from assistant.models import ProviderKey
 from assistant.providers.vendors import VENDORS
 from assistant.web_forms import FallbackForm, ProviderKeyForm
 from billing.models import Tier
-from billing.selectors import smallest_tier, tier_of
+from billing.tiers.selectors import smallest_tier, tier_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """The faces without the framework's stack: what a metered streaming call costs most.
 
 A POST to a face with a credential in its headers is answered here: one Redis call
-says who calls and whether they may (`billing.entry`), the face reads the body, the
-turn runs, its bytes go out, one Redis call settles. No middleware, no thread, no SQL.
+says who calls and whether they may (`billing.metering.entry`), the face reads the body,
+the turn runs, its bytes go out, one Redis call settles. No middleware, no thread, no
+SQL.
 All else goes on to Django, and so does whatever this door does not fully understand
 (a browser's Origin, another media type, an unknown Host): the same faces stand behind
 its views, so that the answer is the same, a little later.
@@ -42,8 +43,8 @@ from assistant.gateway.open import give_back, open_admitted
 from assistant.gateway.outcome import Result
 from assistant.gateway.turn import Opening, Show, Turn
 from assistant.providers.base import Delta
-from billing.entry import aenter
-from billing.ledger import arelease
+from billing.metering.entry import aenter
+from billing.metering.ledger import arelease
 
 logger = logging.getLogger(__name__)
 

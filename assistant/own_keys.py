@@ -32,7 +32,7 @@ from assistant.places import (
 )
 from assistant.providers import PROVIDERS
 from assistant.providers.vendors import VENDORS
-from billing.gates import require_own_provider_keys
+from billing.metering.gates import require_own_provider_keys
 from billing.models import Tier
 
 MAX_LISTED = 200  # models of an address that are offered

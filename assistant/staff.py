@@ -15,7 +15,7 @@ from accounts.staff import staff_of
 from aiassist.lib.errors import AppError
 from assistant.providers import PROVIDERS
 from assistant.upstreams import Tried, try_provider, try_upstream, upstream_health
-from billing.analytics import provider_health
+from billing.reporting.analytics import provider_health
 
 PERMISSION = "assistant.view_aimodel"
 

@@ -35,7 +35,7 @@ from assistant.models import Conversation, Message
 from assistant.web_forms import TitleForm
 from billing.api.mixins import endpoint_of, request_id_of
 from billing.models import Tier
-from billing.selectors import tier_of, tiers_by_rank
+from billing.tiers.selectors import tier_of, tiers_by_rank
 from workspaces.models import Workspace
 
 CONVERSATIONS_SHOWN = 50

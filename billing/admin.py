@@ -28,8 +28,7 @@ from accounts.staff import (
     staff_of,
 )
 from aiassist.lib import clock
-from billing.dashboards import dollars
-from billing.insights import insights
+from billing.metering.refusals import REASONS
 from billing.models import (
     FEATURES,
     PROVIDERS,
@@ -43,11 +42,19 @@ from billing.models import (
     UsageRecord,
 )
 from billing.override_admin import LimitOverrideAdmin
-from billing.refusals import REASONS
-from billing.selectors import holders_of, tier_of
-from billing.simulator import DAYS, SHOWN, by_reason, changes, excesses, simulate
-from billing.subscriptions import change_tier, end_subscription
-from billing.usage import report
+from billing.reporting.dashboards import dollars
+from billing.reporting.insights import insights
+from billing.reporting.simulator import (
+    DAYS,
+    SHOWN,
+    by_reason,
+    changes,
+    excesses,
+    simulate,
+)
+from billing.reporting.usage import report
+from billing.tiers.selectors import holders_of, tier_of
+from billing.tiers.subscriptions import change_tier, end_subscription
 
 if TYPE_CHECKING:
     # Generic for mypy only: Django's own classes cannot be subscribed.

@@ -16,7 +16,7 @@ from accounts.staff import QuickPaginator, SearchByPerson, staff_of
 from aiassist.lib import clock
 from billing.models import FEATURES, PROVIDERS, LimitOverride
 from billing.models.override import LISTS, NUMBERS, OVERRIDABLE
-from billing.overrides import end_override, override_limits
+from billing.tiers.overrides import end_override, override_limits
 
 if TYPE_CHECKING:
     # Generic for mypy only: Django's own classes cannot be subscribed.

@@ -3,9 +3,9 @@
 from accounts.models import User
 from aiassist.lib.privacy import classify
 from aiassist.lib.redis import RedisDown
-from billing import windows
+from billing.metering import windows
+from billing.metering.outbox import write_everything
 from billing.models import Reservation, UsageRecord
-from billing.outbox import write_everything
 
 _WITH_THE_ACCOUNT = "Until the account is deleted."
 

@@ -2,10 +2,10 @@
 
 from celery import shared_task
 
-from billing import refusals
-from billing.ledger import sweep_reservations
-from billing.quota_events import sweep_quotas
-from billing.rollups import roll_up
+from billing.metering import refusals
+from billing.metering.ledger import sweep_reservations
+from billing.metering.quota_events import sweep_quotas
+from billing.reporting.rollups import roll_up
 
 
 @shared_task(name="billing.sweep_reservations")

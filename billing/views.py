@@ -11,14 +11,14 @@ from django.views.decorators.http import require_safe
 from accounts.web import login_required, signed_in
 from aiassist.lib import clock
 from aiassist.lib.errors import NotFound
-from billing.admission import limits_for
-from billing.dashboards import dashboard
-from billing.dry_run import reasons_against
-from billing.holdings import held_by
+from billing.metering.admission import limits_for
+from billing.metering.dry_run import reasons_against
 from billing.models import Tier, UsageRecord
 from billing.reasons import REASONS
-from billing.selectors import tiers_by_rank
-from billing.usage import Period, report
+from billing.reporting.dashboards import dashboard
+from billing.reporting.usage import Period, report
+from billing.tiers.holdings import held_by
+from billing.tiers.selectors import tiers_by_rank
 from billing.web_forms import WishForm
 
 PERIODS: dict[Period, str] = {"day": "Today", "week": "7 days", "month": "30 days"}

@@ -2,7 +2,7 @@
 
 from django import forms
 
-from billing.dry_run import Wish
+from billing.metering.dry_run import Wish
 from billing.models import FEATURES, PROVIDERS
 
 _ANY = ("", "Does not matter")

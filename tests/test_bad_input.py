@@ -14,9 +14,9 @@ from rest_framework.test import APIClient
 
 from accounts.keys import create_key
 from aiassist.lib.clock import now
-from billing.admission import limits_for
+from billing.metering.admission import limits_for
 from billing.models import Tier
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 from workspaces.models import SourceFile
 from workspaces.receiving.archives import import_archive
 

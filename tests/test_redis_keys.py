@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 from accounts.keys import MARK, N_PREFIX, create_key
 from accounts.scopes import ALL_SCOPES
 from billing.models import Tier
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 from tests.factories import PASSWORD
 from tests.support.holdings import holdings_of
 from tests.support.openapi import operations

@@ -19,7 +19,7 @@ from accounts.keys import create_key
 from accounts.scopes import ALL_SCOPES
 from aiassist.lib.clock import now
 from billing.models import Tier
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 from tests.support.holdings import holdings_of
 from tests.support.openapi import (
     EXAMPLES,

@@ -20,7 +20,7 @@ from accounts.models import User
 from accounts.scopes import ALL_SCOPES
 from aiassist.lib import privacy
 from billing.models import Subscription, Tier
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 from tests.support.holdings import holdings_of
 from tests.support.openapi import EXAMPLES, Operation, operations
 from tests.support.people import Person

@@ -22,7 +22,7 @@ from aiassist.api.problems import CONTENT_TYPE, problem_body, public_details
 from aiassist.lib.db import in_db
 from aiassist.lib.errors import AppError, NotAuthenticated
 from aiassist.lib.ids import new_id
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from workspaces.receiving.inflating import Ratio, inflater
 from workspaces.receiving.uploads import largest_upload, too_large_upload
 

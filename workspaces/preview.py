@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from billing.models import Tier
-from billing.selectors import tier_of, tiers_by_rank
+from billing.tiers.selectors import tier_of, tiers_by_rank
 from workspaces.content.paths import normalise
 from workspaces.content.storage import charged_bytes, megabytes
 from workspaces.content.texts import (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from billing.models import Tier
-from billing.selectors import smallest_tier
+from billing.tiers.selectors import smallest_tier
 
 
 @dataclass(frozen=True, slots=True)

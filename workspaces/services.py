@@ -10,7 +10,7 @@ from aiassist.lib.clock import now
 from aiassist.lib.errors import ValidationFailed
 from aiassist.lib.queue import enqueue
 from billing.models import Tier
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from workspaces.content.storage import (
     charged_bytes,
     give_back,

@@ -25,8 +25,8 @@ from accounts.web import (
 from aiassist.lib.errors import AppError
 from aiassist.lib.highlight import highlight_code, highlight_source
 from billing.api.mixins import endpoint_of, request_id_of
-from billing.metering import metered
-from billing.selectors import tier_of
+from billing.metering.metered_block import metered
+from billing.tiers.selectors import tier_of
 from workspaces.access import get_job, get_workspace
 from workspaces.content import files
 from workspaces.content.texts import NotIndexable

@@ -8,14 +8,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import tokens
 from accounts.api.serializers import (
     RefreshInput,
     RevokeInput,
     TokenInput,
     TokenOutput,
 )
-from accounts.sign_in import answer_challenge, sign_in_with_password
+from accounts.signing_in import tokens
+from accounts.signing_in.sign_in import answer_challenge, sign_in_with_password
 from aiassist.api.refusals import problem
 
 _TOKENS = OpenApiExample(

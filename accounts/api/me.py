@@ -4,7 +4,6 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import exports
 from accounts.api.base import AccountAPIView
 from accounts.api.serializers import (
     ExportOutput,
@@ -13,9 +12,10 @@ from accounts.api.serializers import (
     SignInListOutput,
     SignInOutput,
 )
-from accounts.erasure import delete_user
+from accounts.own_data import exports
+from accounts.own_data.erasure import delete_user
 from accounts.profile import change_profile
-from accounts.sessions import end_sign_in, list_sign_ins
+from accounts.signing_in.sessions import end_sign_in, list_sign_ins
 from aiassist.api.refusals import problem
 from aiassist.lib.errors import NotFound
 

@@ -18,9 +18,10 @@ from django.core.cache import cache
 from django.db import transaction
 from django.http import HttpRequest
 
-from accounts import audit, families
+from accounts import audit
 from accounts.models import TokenFamily, User
-from accounts.tokens import REFRESH_LIFETIME, RETRY_GRACE
+from accounts.signing_in import families
+from accounts.signing_in.tokens import REFRESH_LIFETIME, RETRY_GRACE
 from aiassist.lib.clock import now
 from aiassist.lib.errors import InvalidCredential
 

@@ -20,11 +20,11 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from accounts import families
 from accounts.identity import grants, newcomers
 from accounts.identity.clients import AUTHORIZATION_CODE, DEVICE_CODE, REFRESH_TOKEN
 from accounts.models import TokenFamily
 from accounts.principals import resolve
+from accounts.signing_in import families
 from aiassist.api.throttles import throttle
 from aiassist.lib.errors import AppError, TooManyAttempts
 

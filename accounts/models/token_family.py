@@ -1,7 +1,7 @@
 """A sign-in by token: one chain of refresh tokens, of which only the last is good.
 
 Those of a connected app are opaque and allauth's (accounts.identity.grants), those
-of a password are JWTs (accounts.tokens).
+of a password are JWTs (accounts.signing_in.tokens).
 """
 
 from typing import ClassVar

@@ -18,7 +18,7 @@ Reason = Literal[
     "secret",  # a credential, or what one could be made from
     "internal",  # bookkeeping that says nothing about the person
     "bulk",  # handed out by its own door, too large for a document
-    "shared",  # partly about others: `accounts.exports` tells the person's part
+    "shared",  # partly about others: accounts.own_data.exports tells their part
 ]
 Erase = Literal[
     "delete",  # goes with the person

@@ -55,8 +55,8 @@ def serve(
     from aiassist.asgi import application  # noqa: PLC0415
     from aiassist.celery import app  # noqa: PLC0415
     from aiassist.run.worker import EmbeddedWorker  # noqa: PLC0415
-    from billing.outbox import write_everything  # noqa: PLC0415
-    from billing.returning import return_grants  # noqa: PLC0415
+    from billing.metering.outbox import write_everything  # noqa: PLC0415
+    from billing.metering.returning import return_grants  # noqa: PLC0415
     from workspaces.jobs.sweeping import resume_interrupted  # noqa: PLC0415
 
     worker = EmbeddedWorker(app)

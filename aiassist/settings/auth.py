@@ -14,7 +14,7 @@ LOGIN_REDIRECT_URL = "/dashboard/"
 LOGOUT_REDIRECT_URL = "/"
 
 PASSWORD_HASHERS = [
-    "accounts.hashers.Argon2",
+    "accounts.signing_in.hashers.Argon2",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 _VALIDATION = "django.contrib.auth.password_validation"
@@ -32,10 +32,10 @@ SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_PREVIOUS")
 # The pepper that keys were made under before API_KEY_PEPPER; empty: none.
 API_KEY_PEPPER_PREVIOUS = env.text("API_KEY_PEPPER_PREVIOUS")
 
-ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_ADAPTER = "accounts.signing_in.adapters.AccountAdapter"
 ACCOUNT_FORMS = {
-    "signup": "accounts.forms.SignupForm",
-    "change_password": "accounts.forms.ChangePasswordForm",
+    "signup": "accounts.signing_in.forms.SignupForm",
+    "change_password": "accounts.signing_in.forms.ChangePasswordForm",
 }
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
@@ -50,8 +50,8 @@ ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-# Guessing is stopped in accounts.guessing, on every door with the same counters;
-# these keep the other forms from being flooded.
+# Guessing is stopped in accounts.signing_in.guessing, on every door with the same
+# counters; these keep the other forms from being flooded.
 ACCOUNT_RATE_LIMITS = {
     "login_failed": None,
     "login": "30/m/ip",
@@ -83,16 +83,16 @@ IDP_OIDC_DEVICE_CODE_EXPIRES_IN = 300
 # Of 20^8 codes that live five minutes.
 IDP_OIDC_RATE_LIMITS = {"device_user_code": "10/m/user,60/m/ip"}
 
-MFA_ADAPTER = "accounts.adapters.SecondFactorAdapter"
+MFA_ADAPTER = "accounts.signing_in.adapters.SecondFactorAdapter"
 MFA_FORMS = {
-    "authenticate": "accounts.forms.SecondFactorForm",
-    "reauthenticate": "accounts.forms.SecondFactorAgainForm",
+    "authenticate": "accounts.signing_in.forms.SecondFactorForm",
+    "reauthenticate": "accounts.signing_in.forms.SecondFactorAgainForm",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "aiassist"
 
-SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAdapter"
+SOCIALACCOUNT_ADAPTER = "accounts.signing_in.adapters.SocialAdapter"
 SOCIALACCOUNT_QUERY_EMAIL = True
 # A provider's word about an address never opens an account that is there already:
 # who wants both signs in first and then connects the provider.

@@ -12,8 +12,8 @@ from django.utils.safestring import SafeString
 
 from aiassist.lib import clock
 from aiassist.lib.highlight import highlight_code
-from billing import dashboards
-from billing.limits import Window
+from billing.metering.limits import Window
+from billing.reporting import dashboards
 
 register = template.Library()
 

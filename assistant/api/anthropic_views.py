@@ -20,7 +20,7 @@ from assistant.faces.base import Face
 from assistant.faces.messages import MessagesFace
 from assistant.faces.reading import body_of
 from assistant.gateway.context import fixed_tokens
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 
 _TAGS = ["Anthropic-compatible"]
 _EXAMPLE = {

@@ -14,7 +14,7 @@ from assistant import own_keys
 from assistant.models import ProviderKey
 from assistant.places import MAX_KEY_CHARS
 from assistant.providers.vendors import VENDORS
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 
 TAG = "Provider keys"
 _KEY: dict[str, object] = {

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from aiassist.lib.db import in_db
 from assistant.api.faces import WireView
 from assistant.catalogue import offers_for
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 
 _TAGS = ["Tabby-compatible"]
 

@@ -25,7 +25,7 @@ from assistant.faces.responses import ResponsesFace
 from assistant.gateway.context import context_size
 from assistant.gateway.embedding import embed
 from billing.models import Tier
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 
 
 class OpenAIModelOutput(serializers.Serializer[Any]):

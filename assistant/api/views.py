@@ -41,9 +41,9 @@ from assistant.conversations import delete_conversation, get_conversation
 from assistant.gateway.context import context_size
 from assistant.models import Conversation
 from billing.api.mixins import MeteredMixin
-from billing.ledger import Settlement
+from billing.metering.ledger import Settlement
 from billing.models import Tier
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from workspaces.access import get_workspace
 from workspaces.finding.queries import validate_query
 from workspaces.finding.search import search

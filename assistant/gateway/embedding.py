@@ -31,10 +31,10 @@ from assistant.gateway.open import admit_call, giving_back
 from assistant.gateway.routing import Route, first_to_answer
 from assistant.providers import EMBEDDERS
 from assistant.providers.embedding import Embedded, EmbedRequest, Input
-from billing.admission import Admission
-from billing.ledger import Settlement, asettle
-from billing.refusals import noted
-from billing.selectors import tier_of
+from billing.metering.admission import Admission
+from billing.metering.ledger import Settlement, asettle
+from billing.metering.refusals import noted
+from billing.tiers.selectors import tier_of
 
 FEATURE = "embeddings"
 MAX_TOKENS_AT_ONCE = 300_000  # OpenAI's own

@@ -3,8 +3,8 @@
 A call that needs no more is judged in the loop itself (`plan.plan_in_loop`), without a
 thread and without the database. What is known is read again when it is too old: the
 enabled rows and the providers' lists after CATALOGUE_CACHE_SECONDS, a user's own keys
-after a second, as long as a cached principal may live (`billing.entry`). Keys are kept
-as the database has them, sealed.
+after a second, as long as a cached principal may live (`billing.metering.entry`). Keys
+are kept as the database has them, sealed.
 """
 
 import asyncio

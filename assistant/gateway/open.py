@@ -11,8 +11,8 @@ from assistant.gateway.plan import Ask, make_plan, make_ready, plan_in_loop
 from assistant.gateway.routing import QUOTA
 from assistant.gateway.spare import admit_spare
 from assistant.gateway.turn import ReadTurn, Turn
-from billing.admission import Admission, aadmit
-from billing.ledger import arelease
+from billing.metering.admission import Admission, aadmit
+from billing.metering.ledger import arelease
 
 
 async def open_turn(ask: Ask) -> ReadTurn:

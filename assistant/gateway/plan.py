@@ -28,10 +28,10 @@ from assistant.gateway.prompts import Prompt, chat
 from assistant.models import Conversation
 from assistant.providers import PROVIDERS
 from assistant.providers.base import ChatRequest, JsonObject, Native
-from billing.gates import require_feature
+from billing.metering.gates import require_feature
+from billing.metering.refusals import noted
 from billing.models import Tier
-from billing.refusals import noted
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from workspaces.access import get_workspace
 from workspaces.finding.citations import as_they_stand
 from workspaces.finding.search import Hit, search

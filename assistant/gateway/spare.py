@@ -18,8 +18,8 @@ from aiassist.lib.errors import AppError, QuotaExceeded
 from assistant.catalogue import EXTRACTIVE, Live, live_models, offers_of
 from assistant.gateway.plan import Ask, Plan, make_plan
 from assistant.models import SpareCalls
-from billing.admission import Admission, limits_for, new_call
-from billing.limits import DAY, HOUR
+from billing.metering.admission import Admission, limits_for, new_call
+from billing.metering.limits import DAY, HOUR
 from billing.models import Tier
 
 LOCAL = ("ollama", EXTRACTIVE)

@@ -46,8 +46,8 @@ from assistant.gateway.unfencing import Unfencer
 from assistant.models import Message
 from assistant.providers import PROVIDERS
 from assistant.providers.base import Delta
-from billing.admission import Admission
-from billing.ledger import Settlement, Status, arelease, asettle
+from billing.metering.admission import Admission
+from billing.metering.ledger import Settlement, Status, arelease, asettle
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from assistant.api.serializers import AssistantHitOutput, QueryInput
 from assistant.gateway.open import open_turn
 from assistant.gateway.plan import Ask
 from assistant.gateway.prompts import chat
-from billing.metering import metered
+from billing.metering.metered_block import metered
 from workspaces.access import get_workspace
 from workspaces.api.serializers import ServingOutput
 from workspaces.content.files import read_lines

@@ -26,7 +26,7 @@ call_command("migrate", verbosity=0)
 from accounts.keys import create_key
 from accounts.models import User
 from billing.models import Tier
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 Tier.objects.filter(pk="enterprise").update(
     requests_per_hour=10**8, requests_per_day=10**8, max_concurrent=100_000
 )
@@ -37,8 +37,8 @@ print("key:", create_key(user, "bench")[1])
 _COUNT = """
 import django; django.setup()
 from billing.models import UsageRecord
-from billing.ledger import sweep_reservations
-from billing.outbox import drain
+from billing.metering.ledger import sweep_reservations
+from billing.metering.outbox import drain
 drain()
 print("records:", UsageRecord.objects.count())
 """

@@ -12,7 +12,7 @@ from benchmarks.indexing.jobs import Stopwatch, committed, last_job
 from benchmarks.indexing.side_by_side import side_by_side
 from benchmarks.indexing.syncing import many_files
 from billing.models import Tier
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 from workspaces.finding.search import search
 from workspaces.indexing import embedding
 from workspaces.indexing.runner import run_next

@@ -9,7 +9,7 @@ from accounts.models import ApiKey, AuditEvent, TokenFamily, User
 from aiassist.lib import clock
 from assistant.models import Conversation
 from billing.models import Quota, Refusal, Subscription, UsageDay, UsageRecord
-from billing.rollups import sum_everybody
+from billing.reporting.rollups import sum_everybody
 from workspaces.models import IndexJob, Workspace
 
 # Of n, the number of a row: somebody; the first hundred people do most of the work.

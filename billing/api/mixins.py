@@ -13,8 +13,8 @@ from accounts.principals import Principal
 from aiassist.api.throttles import UnmeteredThrottle
 from aiassist.lib import clock
 from aiassist.lib.ids import new_id
-from billing.admission import Admission, admit
-from billing.ledger import Settlement, release, settle
+from billing.metering.admission import Admission, admit
+from billing.metering.ledger import Settlement, release, settle
 
 
 def request_id_of(request: Request | HttpRequest) -> str:

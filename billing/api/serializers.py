@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from billing.models import FEATURES, UsageRecord
-from billing.usage import DAYS
+from billing.reporting.usage import DAYS
 
 
 class _Output(serializers.Serializer[Any]):

@@ -21,15 +21,15 @@ from aiassist.api.pagination import NewestFirst, newest_first
 from aiassist.api.refusals import problem
 from aiassist.api.throttles import UnmeteredThrottle
 from aiassist.lib.errors import LimitRefused, NotFound
-from billing.admission import limits_for
 from billing.api import examples
 from billing.api import serializers as shapes
-from billing.csv_export import acsv_lines, csv_lines
-from billing.dry_run import Wish, reasons_against
-from billing.insights import insights
+from billing.metering.admission import limits_for
+from billing.metering.dry_run import Wish, reasons_against
+from billing.metering.outbox import write_everything
 from billing.models import UsageRecord
-from billing.outbox import write_everything
-from billing.usage import Sums, report
+from billing.reporting.csv_export import acsv_lines, csv_lines
+from billing.reporting.insights import insights
+from billing.reporting.usage import Sums, report
 
 _BAD = problem(
     "validation_failed",

@@ -24,7 +24,7 @@ class Refusal(models.Model):
     tier_code = models.CharField(max_length=40)
     feature = models.CharField(max_length=40)
     provider = models.CharField(max_length=40, blank=True)  # "": none was asked for
-    reason = models.CharField(max_length=60)  # see billing.refusals
+    reason = models.CharField(max_length=60)  # see billing.metering.refusals
     n_calls = models.PositiveBigIntegerField()
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()

@@ -78,7 +78,7 @@ class DaySpeed(models.Model):
     """How many good calls of one UTC day took about so long."""
 
     day = models.DateField()
-    bucket = models.PositiveSmallIntegerField()  # see billing.speeds
+    bucket = models.PositiveSmallIntegerField()  # see billing.reporting.speeds
     requests = models.PositiveBigIntegerField()
 
     class Meta:

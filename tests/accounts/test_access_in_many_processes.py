@@ -16,11 +16,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from accounts import tokens
-from accounts.erasure import delete_user
 from accounts.models import User
+from accounts.own_data.erasure import delete_user
+from accounts.signing_in import tokens
 from billing.models import Tier
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 from tests.fakes.providers import HOLD, FakeProvider, Script, openai_stream
 from tests.support.people import Person
 from tests.support.ports import free_port, listens, wait_for

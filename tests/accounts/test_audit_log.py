@@ -7,9 +7,9 @@ from django.db import DatabaseError, connection, transaction
 from django.test import Client, RequestFactory
 
 from accounts import audit, keys
-from accounts.erasure import delete_user
 from accounts.models import ApiKey, AuditEvent, User
 from accounts.models.audit_event import AuditLogIsAppendOnly
+from accounts.own_data.erasure import delete_user
 from tests.factories import PASSWORD
 
 

@@ -5,10 +5,11 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
 from django.test import Client, RequestFactory
 
-from accounts import keys, tokens
-from accounts.erasure import delete_user
+from accounts import keys
 from accounts.models import User
+from accounts.own_data.erasure import delete_user
 from accounts.principals import is_still_valid, resolve
+from accounts.signing_in import tokens
 from aiassist.lib.clock import now
 from aiassist.lib.errors import InvalidCredential
 from tests.factories import PASSWORD

@@ -17,7 +17,7 @@ NOBODY = "nobody@example.test"
 
 @pytest.fixture
 def real_hasher(settings):
-    settings.PASSWORD_HASHERS = ["accounts.hashers.Argon2"]
+    settings.PASSWORD_HASHERS = ["accounts.signing_in.hashers.Argon2"]
 
 
 def same(first, second):

@@ -5,9 +5,9 @@ from allauth.mfa.totp.internal.auth import TOTP
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.sessions.models import Session
 
-from accounts import erasure
 from accounts.models import ApiKey, AuditEvent, TokenFamily, User
-from accounts.tokens import sign_in
+from accounts.own_data import erasure
+from accounts.signing_in.tokens import sign_in
 from aiassist.lib.registry import erasers
 
 

@@ -13,10 +13,10 @@ from allauth.idp.oidc.models import Token
 from django.core.cache import cache
 from django.test import Client
 
-from accounts import exports
-from accounts.erasure import delete_user
 from accounts.identity.clients import DEVICE_CODE, is_registered, require_safe_redirect
 from accounts.models import AuditEvent, SigningKey, TokenFamily, User
+from accounts.own_data import exports
+from accounts.own_data.erasure import delete_user
 from accounts.scopes import DEFAULT_KEY_SCOPES
 
 API = "/identity/o/api/"

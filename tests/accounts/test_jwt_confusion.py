@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.conf import settings
 
-from accounts import tokens
+from accounts.signing_in import tokens
 
 
 def payload(user, **changes):

@@ -13,9 +13,9 @@ from allauth.mfa.totp.internal.auth import (
 from django.db import connections
 from django.test import Client
 
-from accounts import guessing
-from accounts.forms import TOO_MANY
 from accounts.models import AuditEvent, GuessWindow
+from accounts.signing_in import guessing
+from accounts.signing_in.forms import TOO_MANY
 from aiassist.lib.clock import now
 from aiassist.lib.errors import TooManyAttempts
 from tests.factories import PASSWORD, UserFactory

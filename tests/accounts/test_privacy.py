@@ -5,8 +5,9 @@ import json
 import pytest
 from django.apps import apps
 
-from accounts import exports, tokens
 from accounts.models import DataExport
+from accounts.own_data import exports
+from accounts.signing_in import tokens
 from aiassist.lib import privacy
 from aiassist.lib.clock import now
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from django.db import connections
 
-from accounts import tokens
 from accounts.errors import TokenReplayed
 from accounts.models import AuditEvent, TokenFamily, User
+from accounts.signing_in import tokens
 from aiassist.lib.clock import now
 from aiassist.lib.errors import AppError, InvalidCredential
 

@@ -4,9 +4,9 @@ import pytest
 from allauth.usersessions.models import UserSession
 from django.test import Client
 
-from accounts import tokens
-from accounts.middleware import PRECISION
 from accounts.models import AuditEvent
+from accounts.signing_in import tokens
+from accounts.signing_in.middleware import PRECISION
 from aiassist.lib.clock import now
 
 PATH = "/api/v1/me/sessions"

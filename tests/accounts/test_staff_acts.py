@@ -4,8 +4,9 @@ import pytest
 from django.contrib.admin.utils import quote
 from django.urls import reverse
 
-from accounts import keys, staff, tokens
+from accounts import keys, staff
 from accounts.models import ApiKey, AuditEvent, TokenFamily
+from accounts.signing_in import tokens
 from tests.factories import PASSWORD, UserFactory
 
 PHRASE = "a brand new phrase 7"

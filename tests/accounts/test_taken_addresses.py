@@ -7,8 +7,8 @@ from allauth.account.models import EmailAddress
 from django.core import mail
 from django.test import Client
 
-from accounts.forms import SignupForm
 from accounts.models import User
+from accounts.signing_in.forms import SignupForm
 from tests.factories import PASSWORD, UserFactory
 from tests.support.people import Person
 

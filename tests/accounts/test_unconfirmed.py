@@ -8,8 +8,8 @@ from django.test import Client
 
 from accounts.keys import create_key
 from accounts.models import AuditEvent, User
+from accounts.own_data.unconfirmed import KEPT_FOR, forget_unconfirmed
 from accounts.tasks import tidy_task
-from accounts.unconfirmed import KEPT_FOR, forget_unconfirmed
 from aiassist.lib.clock import now
 from tests.factories import UserFactory
 

@@ -15,7 +15,7 @@ from accounts.webhooks import events
 from accounts.webhooks.endpoints import MAX_WEBHOOKS, create_webhook
 from aiassist.lib.clock import now
 from billing.models import Tier
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 from tests.support.people import Person
 from tests.support.queue import SentTasks
 from workspaces.jobs.queue import cancel_job, request_rebuild

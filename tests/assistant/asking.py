@@ -139,7 +139,7 @@ def data_of(events: list[Event], name: str) -> Any:
 def allow(person: Person, **limits: int) -> None:
     """Change limits of the person's tier."""
     from billing.models import Tier  # noqa: PLC0415 - needs Django set up
-    from billing.selectors import tier_of  # noqa: PLC0415
+    from billing.tiers.selectors import tier_of  # noqa: PLC0415
 
     Tier.objects.filter(pk=tier_of(person.user).pk).update(**limits)
 
@@ -152,7 +152,7 @@ def records_of(person: Person) -> list[Any]:
 
 
 def open_holds(person: Person) -> int:
-    from billing.holds import n_open  # noqa: PLC0415 - needs Django set up
+    from billing.metering.holds import n_open  # noqa: PLC0415 - needs Django set up
 
     return n_open(person.user.pk)
 

@@ -14,8 +14,8 @@ CANARY_KEY = "sk-canary-Zx81-never-shown"
 @pytest.fixture(autouse=True)
 def _nothing_owed() -> Iterator[None]:
     """What a test left to be written later goes with its database."""
-    from billing import refusals
-    from billing.outbox import outbox
+    from billing.metering import refusals
+    from billing.metering.outbox import outbox
 
     yield
     outbox.forget()
@@ -54,7 +54,7 @@ def pro(alice: Any) -> Any:
 def on_tier(person: Any, code: str) -> Any:
     """Put a person on a tier and return them."""
     from billing.models import Tier
-    from billing.subscriptions import change_tier
+    from billing.tiers.subscriptions import change_tier
 
     change_tier(person.user, Tier.objects.get(pk=code), actor=None)
     person.user.refresh_from_db()

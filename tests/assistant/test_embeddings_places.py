@@ -226,7 +226,7 @@ def test_an_own_key_that_is_refused_is_the_callers_fault(
 def test_at_the_vendors_own_the_catalogues_models_are_opened(pro: Person) -> None:
     from assistant.catalogue import embedders_of  # noqa: PLC0415 - set up first
     from assistant.providers.vendors import VENDORS  # noqa: PLC0415
-    from billing.selectors import tier_of  # noqa: PLC0415
+    from billing.tiers.selectors import tier_of  # noqa: PLC0415
 
     for vendor in ("openai", "anthropic"):
         keyed(pro, VENDORS[vendor], vendor, listed=["an-embed-of-nobody"])

@@ -10,8 +10,8 @@ from django.db.backends.utils import CursorWrapper
 from aiassist.lib import shared_breaker
 from assistant.gateway import known, turn, vitals
 from assistant.providers.vendors import VENDORS
-from billing import entry
-from billing.outbox import outbox
+from billing.metering import entry
+from billing.metering.outbox import outbox
 from tests.assistant.asking import streaming
 from tests.assistant.code import indexed
 from tests.assistant.test_own_keys import TlsProvider, given, theirs

@@ -15,7 +15,7 @@ from http.client import HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
-from billing.outbox import outbox
+from billing.metering.outbox import outbox
 from tests.assistant.asking import allow, many_streams, open_holds, records_of
 from tests.assistant.conftest import on_tier
 from tests.fakes.providers import REPEAT, FakeProvider, Script, openai_stream

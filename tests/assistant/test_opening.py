@@ -9,7 +9,7 @@ from aiassist.lib.db import in_db
 from aiassist.lib.errors import ServiceUnavailable
 from assistant.gateway import open as opening
 from assistant.gateway import plan
-from billing.admission import aadmit
+from billing.metering.admission import aadmit
 from tests.assistant.asking import open_holds, records_of
 from tests.assistant.test_turns import ask_of, until
 from tests.fakes.providers import FakeProvider

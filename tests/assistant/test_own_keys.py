@@ -17,7 +17,7 @@ from assistant.models import ProviderKey
 from assistant.own_keys import add_key
 from assistant.providers.vendors import VENDORS
 from billing.models import Tier, UsageRecord
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from tests.assistant.asking import open_holds, records_of
 from tests.assistant.conftest import CANARY_KEY, on_tier
 from tests.fakes.git_server import certificate_in

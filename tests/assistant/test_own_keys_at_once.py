@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import connection, transaction
 
 from assistant.own_keys import add_key, remove_key
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from tests.support.people import Person
 from tests.support.ports import wait_for
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from billing.outbox import drain
+from billing.metering.outbox import drain
 from tests.assistant.asking import (
     allow,
     data_of,

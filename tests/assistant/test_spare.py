@@ -9,9 +9,9 @@ import pytest
 
 from aiassist.lib import clock
 from assistant.models import SpareCalls
-from billing import windows
-from billing.admission import limits_for
-from billing.ledger import ledger_counts
+from billing.metering import windows
+from billing.metering.admission import limits_for
+from billing.metering.ledger import ledger_counts
 from tests.assistant.asking import allow, data_of, events_of, records_of, streaming
 from tests.fakes.providers import FakeProvider, ollama_stream
 from tests.support.people import Person

@@ -10,8 +10,8 @@ import pytest
 def _closed_breaker() -> Iterator[None]:
     """No test inherits another's dead Redis, or calls it has not written."""
     from aiassist.lib import cache, cached_principals
-    from billing import refusals, windows
-    from billing.outbox import outbox
+    from billing.metering import refusals, windows
+    from billing.metering.outbox import outbox
 
     yield
     outbox.forget()

@@ -25,8 +25,8 @@ from django.db import connection  # noqa: E402
 from accounts.models import User  # noqa: E402
 from accounts.principals import Principal  # noqa: E402
 from aiassist.lib.errors import QuotaExceeded  # noqa: E402
-from billing.admission import admit  # noqa: E402
-from billing.ledger import Settlement, release, settle  # noqa: E402
+from billing.metering.admission import admit  # noqa: E402
+from billing.metering.ledger import Settlement, release, settle  # noqa: E402
 from tests.support.ports import wait_for  # noqa: E402
 
 

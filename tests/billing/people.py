@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from billing.admission import Admission, admit
-from billing.ledger import Settlement, settle
+from billing.metering.admission import Admission, admit
+from billing.metering.ledger import Settlement, settle
 from billing.models import Tier, UsageRecord
 from billing.models.ledger import new_reservation_id
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 from tests.support.people import Person
 
 # A quiet moment: a Monday, half-way through an hour and a day.

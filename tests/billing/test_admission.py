@@ -9,10 +9,10 @@ from accounts.keys import create_key
 from accounts.principals import Principal
 from aiassist.lib.errors import QuotaExceeded
 from aiassist.lib.redis import client
-from billing import windows
-from billing.admission import admit, limits_for
-from billing.holds import Hold, open_holds
-from billing.ledger import Settlement, ledger_counts, release, settle
+from billing.metering import windows
+from billing.metering.admission import admit, limits_for
+from billing.metering.holds import Hold, open_holds
+from billing.metering.ledger import Settlement, ledger_counts, release, settle
 from billing.models import Quota, Reservation
 from tests.billing.people import NOON, ask, put_on, tier, use
 

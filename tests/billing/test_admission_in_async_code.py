@@ -7,9 +7,9 @@ from django.db import connection
 
 from aiassist.lib.db import in_db
 from aiassist.lib.errors import QuotaExceeded
-from billing.admission import aadmit, limits_for
-from billing.holds import n_open
-from billing.ledger import Settlement, arelease, asettle
+from billing.metering.admission import aadmit, limits_for
+from billing.metering.holds import n_open
+from billing.metering.ledger import Settlement, arelease, asettle
 from billing.models import UsageRecord
 from tests.billing.people import tier
 from tests.support import pool

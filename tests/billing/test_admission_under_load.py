@@ -11,10 +11,15 @@ from django.db import connection
 from accounts.keys import create_key
 from aiassist.lib.errors import QuotaExceeded
 from aiassist.lib.redis import client
-from billing import windows
-from billing.admission import limits_for
-from billing.holds import open_holds
-from billing.ledger import Settlement, ledger_counts, settle, sweep_reservations
+from billing.metering import windows
+from billing.metering.admission import limits_for
+from billing.metering.holds import open_holds
+from billing.metering.ledger import (
+    Settlement,
+    ledger_counts,
+    settle,
+    sweep_reservations,
+)
 from billing.models import Quota, Reservation, UsageRecord
 from tests.billing.load import Load
 from tests.billing.people import NOON, ask, tier, use

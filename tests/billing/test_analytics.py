@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from billing.analytics import analytics
 from billing.models import UsageRecord
-from billing.rollups import roll_up
+from billing.reporting.analytics import analytics
+from billing.reporting.rollups import roll_up
 from tests.billing.people import NOON, put_on
 
 pytestmark = pytest.mark.django_db

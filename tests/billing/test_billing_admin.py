@@ -5,10 +5,10 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from accounts.models import AuditEvent
-from billing.admission import limits_for
+from billing.metering.admission import limits_for
 from billing.models import Subscription, Tier
-from billing.rollups import roll_up
-from billing.selectors import tier_of
+from billing.reporting.rollups import roll_up
+from billing.tiers.selectors import tier_of
 from tests.billing.people import NOON, ask, put_on, tier, use
 
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from aiassist.lib.errors import QuotaExceeded
-from billing.ledger import Settlement, settle
+from billing.metering.ledger import Settlement, settle
 from tests.billing.people import ask, tier
 
 pytestmark = pytest.mark.django_db

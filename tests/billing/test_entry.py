@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.errors import AmbiguousCredential, MalformedCredential
 from accounts.keys import change_key, create_key, revoke_key, rotate_key
 from accounts.models import ApiKey, User
-from accounts.tokens import revoke, sign_in
+from accounts.signing_in.tokens import revoke, sign_in
 from aiassist.lib import clock
 from aiassist.lib.db import in_db
 from aiassist.lib.errors import (
@@ -24,13 +24,13 @@ from aiassist.lib.errors import (
     ScopeMissing,
 )
 from aiassist.lib.redis import client
-from billing import entry, windows
-from billing.admission import limits_for
-from billing.entry import aenter
-from billing.holds import n_open
-from billing.ledger import Settlement, arelease, asettle
+from billing.metering import entry, windows
+from billing.metering.admission import limits_for
+from billing.metering.entry import aenter
+from billing.metering.holds import n_open
+from billing.metering.ledger import Settlement, arelease, asettle
 from billing.models import Tier, UsageRecord
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -7,19 +7,19 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
 
 from aiassist.lib.errors import QuotaExceeded
-from billing import windows
-from billing.admission import limits_for
-from billing.holds import n_open
-from billing.ledger import (
+from billing.metering import windows
+from billing.metering.admission import limits_for
+from billing.metering.holds import n_open
+from billing.metering.ledger import (
     Settlement,
     _call_of,
     release,
     settle,
     sweep_reservations,
 )
+from billing.metering.outbox import write_calls
 from billing.models import UsageRecord
 from billing.models.ledger import LedgerIsFinal
-from billing.outbox import write_calls
 from billing.privacy import erase
 from tests.billing.people import NOON, ask, record_of, tier, use
 

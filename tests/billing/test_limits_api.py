@@ -6,9 +6,9 @@ import pytest
 from rest_framework.test import APIClient
 
 from aiassist.lib import clock
-from billing.admission import limits_for
 from billing.api import examples
 from billing.api import serializers as shapes
+from billing.metering.admission import limits_for
 from billing.models import Reservation, Tier, UsageRecord
 from tests.billing.people import ask, put_on, tier, use
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from billing.limits import refusal_of, snapshot
+from billing.metering.limits import refusal_of, snapshot
 from tests.billing.people import NOON, tier
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from aiassist.lib.errors import QuotaExceeded
-from billing import windows
-from billing.admission import limits_for
+from billing.metering import windows
+from billing.metering.admission import limits_for
 from billing.models import Quota
 from tests.billing.people import NOON, ask, tier, use
 

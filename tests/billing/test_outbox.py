@@ -6,14 +6,14 @@ import threading
 import pytest
 from django.db import connection
 
-from accounts.erasure import delete_user, erase
-from billing import windows
-from billing.holds import n_open
-from billing.insights import insights
-from billing.ledger import Settlement, settle, sweep_reservations
+from accounts.own_data.erasure import delete_user, erase
+from billing.metering import windows
+from billing.metering.holds import n_open
+from billing.metering.ledger import Settlement, settle, sweep_reservations
+from billing.metering.outbox import STREAM, drain, outbox, write_everything
 from billing.models import UsageRecord
-from billing.outbox import STREAM, drain, outbox, write_everything
-from billing.usage import report
+from billing.reporting.insights import insights
+from billing.reporting.usage import report
 from tests.billing.people import NOON, ask, tier
 from tests.support.ports import wait_for
 from tests.support.processes import Process, django_env, python
@@ -25,8 +25,8 @@ import sys, time
 import django; django.setup()
 from accounts.models import User
 from accounts.principals import Principal
-from billing.admission import admit
-from billing.ledger import Settlement, settle
+from billing.metering.admission import admit
+from billing.metering.ledger import Settlement, settle
 me = Principal(User.objects.get(pk=sys.argv[1]), "api_key", "key_1", frozenset())
 for n in range(3):
     call = admit(me, feature="search", endpoint="x", request_id=f"req_{n}")

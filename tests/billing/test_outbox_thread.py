@@ -5,9 +5,9 @@ import threading
 import pytest
 from django.db import OperationalError
 
-from billing import outbox as module
+from billing.metering import outbox as module
+from billing.metering.outbox import Outbox
 from billing.models import UsageRecord
-from billing.outbox import Outbox
 from tests.support.processes import Process, django_env, python
 
 _FORKS_MID_BATCH = """
@@ -16,10 +16,10 @@ import django; django.setup()
 from django.db import connection, connections
 from accounts.models import User
 from accounts.principals import Principal
-from billing.admission import admit
-from billing.ledger import Settlement, settle
+from billing.metering.admission import admit
+from billing.metering.ledger import Settlement, settle
 from billing.models import UsageRecord
-from billing.outbox import outbox
+from billing.metering.outbox import outbox
 
 def spend(request_id):
     user = User.objects.get(pk=sys.argv[1])

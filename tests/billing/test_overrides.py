@@ -9,11 +9,11 @@ from accounts.models import AuditEvent
 from aiassist.lib import clock
 from aiassist.lib.db import in_db
 from aiassist.lib.errors import FeatureNotInTier, QuotaExceeded
-from billing.entry import aenter
+from billing.metering.entry import aenter
 from billing.models import LimitOverride, Tier
-from billing.overrides import end_override, override_limits
-from billing.selectors import tier_of
-from billing.simulator import Call, replay
+from billing.reporting.simulator import Call, replay
+from billing.tiers.overrides import end_override, override_limits
+from billing.tiers.selectors import tier_of
 from tests.billing.people import NOON, ask, put_on, tier
 
 pytestmark = pytest.mark.django_db

@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.prices import cost_usd_micros
+from billing.metering.prices import cost_usd_micros
 
 
 @pytest.mark.parametrize(

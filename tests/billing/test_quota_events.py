@@ -5,7 +5,7 @@ from typing import Any
 
 from accounts.models import WebhookDelivery
 from accounts.webhooks import endpoints
-from billing.quota_events import sweep_quotas
+from billing.metering.quota_events import sweep_quotas
 from tests.billing.people import NOON, tier, use
 from tests.support.people import Person
 

@@ -7,13 +7,13 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 
 from aiassist.lib.db import surely
 from aiassist.lib.redis import RedisDown, client
-from billing import holds, ledger, windows
-from billing.admission import Call, at_once, new_call
-from billing.ledger import Settlement, release, settle, sweep_reservations
+from billing.metering import holds, ledger, windows
+from billing.metering.admission import Call, at_once, new_call
+from billing.metering.ledger import Settlement, release, settle, sweep_reservations
+from billing.metering.outbox import drain, write_everything
+from billing.metering.outbox import outbox as the_outbox
+from billing.metering.windows import Verdict
 from billing.models import Quota, Reservation, UsageRecord
-from billing.outbox import drain, write_everything
-from billing.outbox import outbox as the_outbox
-from billing.windows import Verdict
 from tests.billing.people import NOON, ask, record_of, tier, use
 
 pytestmark = pytest.mark.django_db

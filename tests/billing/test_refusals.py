@@ -5,13 +5,13 @@ from datetime import timedelta
 import pytest
 from django.db import DatabaseError
 
-from accounts.erasure import delete_user
+from accounts.own_data.erasure import delete_user
 from aiassist.lib import clock
 from aiassist.lib.errors import FeatureNotInTier, QuotaExceeded
-from billing import refusals
-from billing.gates import require_feature
+from billing.metering import refusals
+from billing.metering.gates import require_feature
+from billing.metering.outbox import Outbox, write_everything
 from billing.models import Refusal
-from billing.outbox import Outbox, write_everything
 from tests.billing.people import NOON, ask, tier, use
 
 pytestmark = pytest.mark.django_db

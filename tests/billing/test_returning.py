@@ -6,10 +6,10 @@ import pytest
 from django.core.management import call_command
 
 from aiassist.lib.errors import QuotaExceeded
-from billing.admission import limits_for
-from billing.ledger import Settlement, release, settle
+from billing.metering.admission import limits_for
+from billing.metering.ledger import Settlement, release, settle
+from billing.metering.returning import return_grants
 from billing.models import Quota
-from billing.returning import return_grants
 from tests.billing.people import NOON, ask, tier, use
 
 pytestmark = pytest.mark.django_db

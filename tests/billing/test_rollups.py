@@ -5,11 +5,11 @@ from datetime import date, timedelta
 import pytest
 from django.db.models import F
 
-from billing.ledger import sweep_reservations
+from billing.metering.ledger import sweep_reservations
 from billing.models import RollupMark, UsageDay, UsageRecord
-from billing.rollups import roll_up
+from billing.reporting.rollups import roll_up
+from billing.reporting.usage import report
 from billing.tasks import roll_up_task, sweep_reservations_task
-from billing.usage import report
 from tests.billing.people import NOON, ask, use
 
 pytestmark = pytest.mark.django_db

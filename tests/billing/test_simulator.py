@@ -8,13 +8,13 @@ import pytest
 
 from aiassist.lib.errors import LimitRefused
 from assistant.catalogue import Offer, allowed
-from billing import simulator
-from billing.admission import Admission
-from billing.gates import require_feature, require_provider
-from billing.ledger import Settlement, settle
+from billing.metering.admission import Admission
+from billing.metering.gates import require_feature, require_provider
+from billing.metering.ledger import Settlement, settle
+from billing.metering.refusals import note, reason_of
 from billing.models import Refusal, Tier
-from billing.refusals import note, reason_of
-from billing.simulator import Call, by_reason, excesses, replay, simulate
+from billing.reporting import simulator
+from billing.reporting.simulator import Call, by_reason, excesses, replay, simulate
 from tests.billing.people import NOON, ask, tier, use
 from workspaces.content.files import put_file
 from workspaces.models import Workspace

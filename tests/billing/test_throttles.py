@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from aiassist.api.throttles import UnmeteredThrottle, throttle
 from aiassist.lib.errors import TooManyAttempts
-from billing.admission import limits_for
+from billing.metering.admission import limits_for
 
 pytestmark = pytest.mark.django_db
 

@@ -12,12 +12,12 @@ from accounts.models import AuditEvent
 from aiassist.lib import clock
 from aiassist.lib.errors import FeatureNotInTier, ProviderNotInTier, TooLarge
 from billing.apps import _seed_an_emptied_table as seed_an_emptied_table
-from billing.gates import require_feature, require_file_size, require_provider
+from billing.metering.gates import require_feature, require_file_size, require_provider
 from billing.models import Subscription, Tier
 from billing.models.tier import validate_features, validate_providers
 from billing.seeds import seed_tiers
-from billing.selectors import smallest_tier, tier_of
-from billing.subscriptions import change_tier, end_subscription
+from billing.tiers.selectors import smallest_tier, tier_of
+from billing.tiers.subscriptions import change_tier, end_subscription
 from tests.billing.people import put_on, tier
 
 pytestmark = pytest.mark.django_db

@@ -33,8 +33,8 @@ def fill(people: int = 12, calls: int = 700, *, seed: int = 7) -> "User":
     from accounts import keys
     from accounts.people import create_person
     from billing.models import Tier
-    from billing.rollups import roll_up
-    from billing.subscriptions import change_tier
+    from billing.reporting.rollups import roll_up
+    from billing.tiers.subscriptions import change_tier
 
     dice = random.Random(seed)
     ada = create_person(email="ada@example.test", password=PASSWORD, full_name="Ada B.")

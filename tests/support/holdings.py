@@ -2,8 +2,8 @@
 
 from hashlib import sha256
 
-from accounts import tokens
 from accounts.models import Webhook
+from accounts.signing_in import tokens
 from aiassist.lib.clock import now
 from assistant.models import Conversation, ProviderKey
 from tests.factories import PASSWORD

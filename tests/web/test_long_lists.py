@@ -17,7 +17,7 @@ from accounts.staff import among
 from aiassist.lib.clock import now
 from assistant.models import Conversation
 from billing.models import Quota, UsageDay, UsageRecord
-from billing.overrides import override_limits
+from billing.tiers.overrides import override_limits
 from tests.factories import UserFactory
 from workspaces.models import IndexJob, Workspace
 

@@ -2,8 +2,8 @@
 
 from django.urls import reverse
 
-from accounts import exports
 from accounts.models import DataExport
+from accounts.own_data import exports
 
 PAGE = reverse("settings:data")
 FILE = reverse("settings:data_file")

@@ -7,9 +7,9 @@ from django.urls import reverse
 
 from aiassist.lib.clock import now
 from aiassist.lib.plots import Point, bar_plot, line_plot, nice_top
-from billing.dashboards import error_percent, latency_of
 from billing.models import UsageRecord
-from billing.usage import Sums
+from billing.reporting.dashboards import error_percent, latency_of
+from billing.reporting.usage import Sums
 
 
 def shown(number):

@@ -4,7 +4,7 @@ import pytest
 
 from assistant.models import ProviderKey
 from assistant.own_keys import add_key
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from tests.billing.people import put_on
 
 pytestmark = pytest.mark.django_db

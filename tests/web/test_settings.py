@@ -8,9 +8,10 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from accounts import keys, tokens
+from accounts import keys
 from accounts.expiry import warn_of_expiry
 from accounts.models import ApiKey, AuditEvent
+from accounts.signing_in import tokens
 from aiassist.lib.clock import now
 from tests.factories import PASSWORD
 

@@ -16,10 +16,10 @@ from django.urls import reverse
 from accounts import impersonation
 from accounts.models import AuditEvent, User
 from aiassist.lib.clock import now
-from billing.analytics import analytics
 from billing.models import Tier, UsageRecord
-from billing.rollups import roll_up
-from billing.selectors import tier_of
+from billing.reporting.analytics import analytics
+from billing.reporting.rollups import roll_up
+from billing.tiers.selectors import tier_of
 from tests.factories import UserFactory
 from tests.support.holdings import holdings_of
 from tests.support.people import Person

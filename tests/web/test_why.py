@@ -9,7 +9,7 @@ from aiassist.lib.errors import LimitRefused
 from assistant.own_keys import add_key
 from billing.models import Tier
 from billing.reasons import REASONS
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 from tests.billing.people import ask
 from workspaces.content.files import put_file
 from workspaces.receiving.sync import start_sync

@@ -6,7 +6,7 @@ from unittest.mock import ANY
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from billing.admission import limits_for
+from billing.metering.admission import limits_for
 from billing.models import Tier
 from tests.workspaces.packing import zip_of
 

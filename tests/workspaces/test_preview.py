@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from billing.models import Tier
-from billing.subscriptions import change_tier
+from billing.tiers.subscriptions import change_tier
 from tests.workspaces.indexer import Indexer
 from workspaces.content.texts import NotIndexable, indexable_text
 from workspaces.indexing.splitting import split

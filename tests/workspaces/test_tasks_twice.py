@@ -13,8 +13,6 @@ from django.core import mail
 from django.db import connections
 from django.db.models import Sum
 
-from accounts.erasure import delete_user
-from accounts.exports import ask_for_export
 from accounts.keys import create_key
 from accounts.models import (
     AuditEvent,
@@ -23,9 +21,11 @@ from accounts.models import (
     Webhook,
     WebhookDelivery,
 )
+from accounts.own_data.erasure import delete_user
+from accounts.own_data.exports import ask_for_export
 from accounts.webhooks.endpoints import create_webhook
 from aiassist.lib.clock import now
-from billing import refusals
+from billing.metering import refusals
 from billing.models import Refusal, UsageDay, UsageRecord
 from tests.billing.people import NOON, ask, tier, use
 from tests.support.people import Person

@@ -13,7 +13,7 @@ from aiassist.api.pagination import NewestFirst
 from aiassist.api.refusals import problem
 from aiassist.lib.errors import ValidationFailed
 from billing.models import Tier
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from workspaces.access import get_sync
 from workspaces.api.base import STORAGE_FULL, UNKNOWN, WorkspaceAPIView
 from workspaces.api.bodies import manifest_body, require_no_encoding

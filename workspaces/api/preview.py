@@ -6,7 +6,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from workspaces.api.base import UNKNOWN, WorkspaceAPIView
 from workspaces.api.bodies import manifest_body
 from workspaces.api.serializers import PreviewInput, PreviewOutput

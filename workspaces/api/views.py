@@ -14,7 +14,7 @@ from aiassist.api.refusals import problem
 from aiassist.lib.db import release_connections
 from aiassist.lib.errors import ValidationFailed
 from billing.api.mixins import MeteredMixin
-from billing.ledger import Settlement
+from billing.metering.ledger import Settlement
 from workspaces.access import get_job
 from workspaces.api.base import UNKNOWN, WorkspaceAPIView
 from workspaces.api.events import job_events

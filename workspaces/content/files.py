@@ -7,7 +7,7 @@ from django.db import transaction
 
 from aiassist.lib.errors import NotFound, ValidationFailed
 from billing.models import Tier
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from workspaces.content.manifests import FileFacts, apply_files, recount
 from workspaces.content.paths import normalise, shown
 from workspaces.content.storage import (

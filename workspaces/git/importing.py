@@ -25,7 +25,7 @@ from aiassist.lib.errors import AppError, NotFound
 from aiassist.lib.queue import enqueue
 from aiassist.lib.vault import SealBroken
 from billing.models import Tier
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from workspaces.content.storage import Spool, lock_workspace, storage_room
 from workspaces.git.errors import GitRefused, RepositoryTooLarge
 from workspaces.git.pack import CommitFiles, Pack

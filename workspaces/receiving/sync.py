@@ -13,7 +13,7 @@ from django.db import transaction
 from aiassist.lib.clock import now
 from aiassist.lib.errors import ValidationFailed
 from billing.models import Tier
-from billing.selectors import tier_of
+from billing.tiers.selectors import tier_of
 from workspaces.content.files import accepted_path, require_short
 from workspaces.content.manifests import FileFacts, apply_files, require_few_files
 from workspaces.content.paths import normalise, shown

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from billing.returning import return_grants
+from billing.metering.returning import return_grants
 
 
 class Command(BaseCommand):

@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
 from billing.models import Tier
-from billing.selectors import tiers_by_rank
-from billing.subscriptions import change_tier
+from billing.tiers.selectors import tiers_by_rank
+from billing.tiers.subscriptions import change_tier
 
 
 class Command(BaseCommand):

@@ -1,0 +1,1 @@
+"""Who somebody is: by password and second factor, provider, session or token."""

@@ -1,0 +1,1 @@
+"""One metered call: judged, admitted, held, settled, and written into the ledger."""

@@ -1,0 +1,1 @@
+"""What was used, added up: for users, for staff, and for a tier that is drafted."""

@@ -1,0 +1,1 @@
+"""Which tier somebody has, what of it is theirs alone, and what they hold of it."""
