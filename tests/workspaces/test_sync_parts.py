@@ -39,8 +39,9 @@ def send(alice, queue):
     def call(*parts, by=alice.api, end=b"--x--\r\n", **more):
         body = b""
         for path, data, *headers in parts:
+            name, filename = path if isinstance(path, tuple) else (path, "f")
             lines = [
-                f'Content-Disposition: form-data; name="{path}"; filename="f"',
+                f'Content-Disposition: form-data; name="{name}"; filename="{filename}"',
                 *headers,
             ]
             body += b"--x\r\n" + "\r\n".join(lines).encode() + b"\r\n\r\n"
@@ -74,6 +75,12 @@ def test_each_part_has_an_encoding_of_its_own(send):
     )
 
     assert answer.json() == {"received": ["a.py", "src/b.py", "\u00e9.py"]}
+
+
+def test_parts_of_a_list_are_named_by_their_filenames(alice, send):
+    answer = send((("files", "src/b.py"), SOURCE), (("files[]", "a.py"), SOURCE))
+
+    assert answer.json() == {"received": ["a.py", "src/b.py"]}
 
 
 def test_a_part_in_base64_is_taken_out_of_it(send):

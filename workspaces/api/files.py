@@ -176,9 +176,10 @@ class SyncFilesView(UploadView):
         tags=_TAGS,
         summary="Upload many files of a sync",
         description=(
-            "One part per file, the part's name is the file's path. A part may be "
-            "compressed, with `Content-Encoding: gzip` or `zstd` among its headers; "
-            "the SHA-256 is that of the file itself."
+            "One part per file, the part's name is the file's path; parts that are all "
+            "named `files` have it as their filename. A part may be compressed, with "
+            "`Content-Encoding: gzip` or `zstd` among its headers; the SHA-256 is that "
+            "of the file itself."
         ),
         request={
             "multipart/form-data": {

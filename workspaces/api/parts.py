@@ -33,6 +33,7 @@ Upload: TypeAlias = "UploadedFile[bytes]"
 
 _PIECE = 64 * 1024
 _MOST_FIELD_BYTES = 64 * 1024  # of all fields that are no files: a form's token
+_LISTS = ("files", "files[]")
 
 
 class Parts(FileUploadHandler):
@@ -124,8 +125,16 @@ def bodies_of(request: Request) -> Iterator[tuple[str, Body, int]]:
 
 
 def _name_of(headers: dict[str, Any]) -> str:
+    """Return the part's name, which is a path; of a part of `files` its filename.
+
+    Many clients' libraries name every part of a list alike.
+    """
     disposition = headers.get("content-disposition", ("", {}))[1]
-    return bytes(disposition.get("name", b"")).decode("utf-8", "replace").strip()
+    name, filename = (
+        bytes(disposition.get(each, b"")).decode("utf-8", "replace").strip()
+        for each in ("name", "filename")
+    )
+    return filename if name in _LISTS and filename else name
 
 
 def _kept(headers: dict[str, Any], part: Any, spool: Spool) -> Upload:
