@@ -142,7 +142,8 @@ class TokenRevokeView(_OpenView):
     def post(self, request: Request) -> Response:
         body = RevokeInput(data=request.data)
         body.is_valid(raise_exception=True)
-        tokens.revoke(body.validated_data["token"], request._request)
+        for token in body.validated_data.values():
+            tokens.revoke(token, request._request)
         return Response(status=204)
 
 

@@ -61,8 +61,20 @@ class RefreshInput(serializers.Serializer[Any]):
 
 class RevokeInput(serializers.Serializer[Any]):
     token = serializers.CharField(
-        max_length=4096, help_text="The refresh or the access token of a sign-in."
+        required=False,
+        max_length=4096,
+        help_text="The refresh or the access token of a sign-in.",
     )
+    refresh = serializers.CharField(
+        required=False, max_length=4096, help_text="Another name of `token`."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError(
+                {"token": "This field is required."}, code="required"
+            )
+        return attrs
 
 
 class MeOutput(serializers.Serializer[Any]):

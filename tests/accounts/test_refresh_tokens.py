@@ -130,6 +130,14 @@ def test_u9_revoking_either_token_ends_both(alice, client, post, which):
     assert post("auth/token/refresh", {"refresh": pair.refresh}).status_code == 401
 
 
+def test_u9_a_refresh_token_is_revoked_under_the_name_it_was_given_by(alice, post):
+    pair = tokens.sign_in(alice.user)
+
+    assert post("auth/token/revoke", {"refresh": pair.refresh}).status_code == 204
+    assert post("auth/token/refresh", {"refresh": pair.refresh}).status_code == 401
+    assert post("auth/token/revoke", {}).json()["errors"][0]["field"] == "token"
+
+
 def test_u9_revoking_nonsense_is_fine(db, post):
     assert post("auth/token/revoke", {"token": "nonsense"}).status_code == 204
 
