@@ -4,9 +4,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from assistant.faces.reading import WORKSPACE_ID
+
 MAX_CODE_BYTES = 50_000
 MAX_MESSAGE_CHARS = 400_000  # far above any tier's context, far below memory
-WORKSPACE_ID = r"^workspace_[a-zA-Z0-9_]+$"
 LANGUAGE = r"^[a-zA-Z0-9_+-]+$"
 
 

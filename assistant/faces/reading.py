@@ -1,11 +1,14 @@
 """Reading fields of a JSON body; a wrong one is named in the error."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from aiassist.lib.errors import ValidationFailed
 
 Body = Mapping[str, Any]
+WORKSPACE_ID = r"^workspace_[a-zA-Z0-9_]+$"
+_is_workspace_id = re.compile(WORKSPACE_ID).fullmatch
 
 
 def invalid(field_name: str, detail: str) -> ValidationFailed:
@@ -101,4 +104,7 @@ def stops(body: Body, name: str = "stop") -> tuple[str, ...]:
 def workspace(body: Body, headers: Mapping[str, str]) -> str:
     """Return the workspace named in the body, or else in the header."""
     header = headers.get("x-workspace-id", "").strip()[:64]
-    return text(body, "workspace_id") or header
+    named = text(body, "workspace_id") or header
+    if named and not _is_workspace_id(named):
+        raise invalid("workspace_id", "A workspace's id begins with 'workspace_'.")
+    return named

@@ -547,6 +547,14 @@ def test_t2_a_strangers_workspace_is_404_by_body_and_by_header(
     assert by_body.json() == by_header.json()
 
 
+@pytest.mark.parametrize("odd", ["a b", "workspace_", "workspace_a-b", "workspace_a\n"])
+def test_what_cannot_be_a_workspaces_id_is_a_bad_request(pro: Person, odd: str) -> None:
+    answer = post(pro, model="auto", messages=HI, workspace_id=odd)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "workspace_id"
+
+
 def test_a_workspace_adds_code_by_body_and_by_header(
     pro: Person, openai: FakeProvider, vectors: Any
 ) -> None:
