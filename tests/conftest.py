@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import django
+import hypothesis
 import pytest
 
 from tests.support.postgres import start_postgres
@@ -27,6 +28,12 @@ _OUTSIDE = (
     *("OLLAMA_URL", "SECRET_KEY", "JWT_SECRET", "API_KEY_PEPPER", "DEBUG"),
     *("ALLOWED_HOSTS", "CORS_ORIGINS", "TRUSTED_PROXIES", "RATE_LIMIT_ENABLED"),
 )
+
+# The same examples in each run, however long a busy machine takes over one of them.
+hypothesis.settings.register_profile(
+    "suite", derandomize=True, deadline=None, database=None
+)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -48,7 +48,6 @@ BATCH = 500
 # A call this old in the stream has lost the process that should have written it.
 ORPHANED_AFTER_SECONDS = 15.0
 STREAM = "usage"
-_IDLE_SECONDS = 1.0  # between two looks of a thread whose work was switched off
 _MOST_WAITING = 200_000  # of one process, while the database is away
 _MOST_INTEGER = 2**63 - 1
 _TEXTS = {
@@ -167,6 +166,10 @@ class Outbox:
         with self._writing:
             self._waiting.clear()
         self._owed.clear()
+        if self._thread is not None and not settings.USAGE_WRITE_SECONDS:
+            self._wake.set()  # as writing was switched off again, it ends
+            self._thread.join(10)
+            self._wake.clear()
 
     def _pay(self) -> None:
         """Tell Redis of the holds that ended while it was away."""
@@ -200,8 +203,8 @@ class Outbox:
         return self._thread is not None and self._thread.is_alive()
 
     def _run(self) -> None:
-        while True:
-            self._wake.wait(settings.USAGE_WRITE_SECONDS or _IDLE_SECONDS)
+        while settings.USAGE_WRITE_SECONDS:
+            self._wake.wait(settings.USAGE_WRITE_SECONDS)
             self._wake.clear()
             self._write_in_peace()
 

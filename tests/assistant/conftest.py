@@ -11,29 +11,14 @@ from tests.fakes.providers import FakeProvider
 CANARY_KEY = "sk-canary-Zx81-never-shown"
 
 
-@pytest.fixture(autouse=True)
-def _nothing_owed() -> Iterator[None]:
-    """What a test left to be written later goes with its database."""
-    from billing.metering import refusals
-    from billing.metering.outbox import outbox
-
-    yield
-    outbox.forget()
-    refusals.forget()
-
-
 @pytest.fixture
 def provider(settings: Any) -> Iterator[FakeProvider]:
     """A scripted stand-in for every vendor; none is configured yet."""
-    from assistant.providers import ollama, openai
-
     fake = FakeProvider().start()
     settings.OPENAI_BASE_URL = f"{fake.url}/openai/v1"
     settings.ANTHROPIC_BASE_URL = f"{fake.url}/anthropic"
     settings.GOOGLE_BASE_URL = f"{fake.url}/google"
     settings.OLLAMA_URL = f"{fake.url}/ollama"
-    ollama.listing.forget()
-    openai.listing.forget()
     yield fake
     fake.stop()
 

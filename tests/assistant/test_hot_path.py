@@ -1,6 +1,5 @@
 """What a metered call asks of the database and of Redis, once all is known."""
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,9 +59,7 @@ def asked(
     execute = CursorWrapper.execute
 
     def noted(self: Any, sql: Any, params: Any = None) -> Any:
-        # An earlier test's writer may wake meanwhile, and write this one's records.
-        if threading.current_thread().name != "usage records":
-            queries.append(str(sql))
+        queries.append(str(sql))
         return execute(self, sql, params)
 
     def n_scripts() -> int:

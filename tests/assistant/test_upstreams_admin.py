@@ -115,7 +115,6 @@ def test_health_tells_of_breakers_failures_and_answers(
     pro: Person, places: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routing, "BACKOFF_SECONDS", 0.01)
-    monkeypatch.setattr(vitals, "_told_at", {})  # another test has told just now
     places.at("/a/", failure(500))
     for _ in range(FAILURES):
         ask(pro)

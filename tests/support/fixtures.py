@@ -9,9 +9,9 @@ import redis
 from django.test import TransactionTestCase
 
 from aiassist.lib import redis as lib_redis
-from aiassist.lib.shared_breaker import breakers
 from tests.support import pool
 from tests.support.leaks import Leaks
+from tests.support.memory import forget_everything, forget_what_waits
 from tests.support.people import Person
 from tests.support.queue import SentTasks
 from tests.support.redis import RedisServer
@@ -37,8 +37,10 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    """S8, after every test: whatever thread asked the database holds nothing now."""
+    """No test meets what another one left; S8: no thread keeps a connection."""
+    forget_what_waits()  # while a thread that is writing it may ask the database
     yield
+    forget_everything()
     # Browser tests ask no database: Playwright's event loop runs in this thread.
     if item.get_closest_marker("browser") is None:
         pool.all_given_back()
@@ -60,13 +62,6 @@ def charlie(db: None) -> Person:
 def stella(db: None) -> Person:
     """Staff."""
     return Person("Stella", is_staff=True, is_superuser=True)
-
-
-@pytest.fixture(autouse=True)
-def _empty_redis() -> Iterator[None]:
-    yield
-    lib_redis.client().flushall()
-    breakers.forget()
 
 
 @pytest.fixture(scope="session")

@@ -99,10 +99,10 @@ def test_f1_a_million_zip_entries_cost_neither_time_nor_memory():
     packed = zip_of_many_entries(1_000_000)
 
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ArchiveTooLarge) as refused:
         contents(packed)
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert refused.value.details["policy"] == "archive_entries"
