@@ -33,7 +33,6 @@ from accounts.own_data.erasure import delete_user
 from accounts.people import confirm_address
 from accounts.signing_in.sessions import end_browser_sessions
 from accounts.staff import (
-    QuickPaginator,
     StaffModelAdmin,
     labelled,
     person_at,
@@ -76,8 +75,6 @@ class UserAdmin(_UserAdmin):
     form = PersonForm
     add_form = PersonCreationForm
     change_password_form = AdminPasswordChangeForm
-    paginator = QuickPaginator
-    show_full_result_count = False
     ordering = ("-date_joined",)
     list_display = ("email", "full_name", "standing", "last_login", "date_joined")
     list_filter = ("is_active", "is_staff", "date_joined")

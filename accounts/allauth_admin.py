@@ -5,13 +5,11 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 
-from accounts.staff import QuickPaginator, ReadOnlyAdmin, SearchByPerson
+from accounts.staff import ReadOnlyAdmin, SearchByPerson
 
 
 class _Looking(SearchByPerson, ReadOnlyAdmin):
     list_select_related = ("user",)
-    paginator = QuickPaginator
-    show_full_result_count = False
     search_fields = whole_ids = ("user_id",)
 
 

@@ -19,7 +19,6 @@ from accounts.models import (
     WebhookDelivery,
 )
 from accounts.staff import (
-    QuickPaginator,
     ReadOnlyAdmin,
     SearchByPerson,
     among,
@@ -44,8 +43,6 @@ class ApiKeyAdmin(SearchByPerson, ReadOnlyAdmin):
 
     list_display = ("name", "prefix", "user", "state", "created_at", "last_used_at")
     list_select_related = ("user",)
-    paginator = QuickPaginator
-    show_full_result_count = False
     list_filter = ("created_at",)
     search_fields = whole_ids = ("prefix", "id")
     exclude = ("digest", "pepper_version")
@@ -75,8 +72,6 @@ class TokenFamilyAdmin(SearchByPerson, ReadOnlyAdmin):
         *("created_at", "rotated_at", "revoked_at"),
     )
     list_select_related = ("user", "client")
-    paginator = QuickPaginator
-    show_full_result_count = False
     search_fields = whole_ids = ("id",)
     exclude = ("current_jti", "previous_jti")
     actions = ("revoke",)
@@ -123,9 +118,6 @@ class ActionFilter(admin.SimpleListFilter):
 class AuditEventAdmin(SearchByPerson, ReadOnlyAdmin):
     """The log: to read, never to write."""
 
-    paginator = QuickPaginator
-    show_full_result_count = False
-
     list_display = ("created_at", "action", "who", "whom", "details", "ip")
     list_filter = (ActionFilter, "created_at")
     people = ("actor_id", "subject_id")
@@ -162,8 +154,6 @@ class WebhookAdmin(SearchByPerson, ReadOnlyAdmin):
 
     list_display = ("id", "user", "host", "state", "failures", "last_success_at")
     list_select_related = ("user",)
-    paginator = QuickPaginator
-    show_full_result_count = False
     ordering = ("-created_at",)
     search_fields = whole_ids = ("id",)
     exclude = ("url", "sealed_secret", "previous_sealed_secret")
@@ -188,8 +178,6 @@ class WebhookDeliveryAdmin(SearchByPerson, ReadOnlyAdmin):
     )
     list_select_related = ("webhook",)
     list_filter = (among("state", WebhookDelivery.State.values),)
-    paginator = QuickPaginator
-    show_full_result_count = False
     ordering = ("-created_at",)
     people = ("webhook__user_id",)
     search_fields = whole_ids = ("id", "event_id", "webhook_id")

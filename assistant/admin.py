@@ -1,6 +1,5 @@
 """Staff edit the catalogue and see that conversations exist, never what they say."""
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -9,14 +8,11 @@ from django.db import transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from unfold.admin import StackedInline
-from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultipleWidget,
-    UnfoldAdminDecimalFieldWidget,
-)
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import audit
 from accounts.staff import (
-    QuickPaginator,
+    ReadOnlyAdmin,
     SearchByPerson,
     StaffModelAdmin,
     staff_of,
@@ -26,40 +22,29 @@ from assistant import staff  # noqa: F401 - adds its page to the admin
 from assistant.catalogue import EMBEDDINGS
 from assistant.models import AIModel, Conversation, Message, Upstream
 from assistant.places import MAX_KEY_CHARS, checked_base_url, is_key, seal_key
+from billing.admin_forms import DollarsField
 from billing.models.tier import FEATURES
 
 if TYPE_CHECKING:
-    _AIModelAdmin = admin.ModelAdmin[AIModel]
-    _ConversationAdmin = admin.ModelAdmin[Conversation]
     _AIModelForm = forms.ModelForm[AIModel]
     _UpstreamForm = forms.ModelForm[Upstream]
     _Inline = admin.StackedInline[Upstream, AIModel]
     _FormSet = forms.BaseInlineFormSet[Upstream, AIModel, forms.ModelForm[Upstream]]
 else:
-    _AIModelAdmin = StaffModelAdmin
-    _ConversationAdmin = StaffModelAdmin
     _AIModelForm = forms.ModelForm
     _UpstreamForm = forms.ModelForm
     _Inline = StackedInline
     _FormSet = forms.BaseInlineFormSet
 
 
-def _price(label: str) -> forms.DecimalField:
-    return forms.DecimalField(
-        label=label,
-        min_value=0,
-        max_digits=10,
-        decimal_places=6,
-        help_text="US dollars for a million tokens.",
-        widget=UnfoldAdminDecimalFieldWidget,
-    )
+_A_MILLION_TOKENS = "US dollars for a million tokens."
 
 
 class AIModelForm(_AIModelForm):
-    """Prices in dollars, as vendors tell them; the columns hold micro-dollars."""
-
-    price_in = _price("Input price")
-    price_out = _price("Output price")
+    price_in_usd_micros = DollarsField(label="Input price", help_text=_A_MILLION_TOKENS)
+    price_out_usd_micros = DollarsField(
+        label="Output price", help_text=_A_MILLION_TOKENS
+    )
     features = forms.MultipleChoiceField(
         choices=[(name, name) for name in (*FEATURES, EMBEDDINGS)],
         required=False,
@@ -71,30 +56,9 @@ class AIModelForm(_AIModelForm):
         model = AIModel
         fields = (
             *("provider", "name", "upstream_name", "context_window"),
+            *("price_in_usd_micros", "price_out_usd_micros"),
             *("features", "position", "enabled"),
         )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name, column in _PRICES.items():
-            micros = getattr(self.instance, column)
-            if micros is not None and name in self.fields:
-                dollars = Decimal(micros) / 1_000_000
-                self.fields[name].initial = (
-                    f"{dollars:.2f}"
-                    if (dollars == round(dollars, 2))
-                    else dollars.normalize()
-                )
-
-    def save(self, commit: bool = True) -> AIModel:
-        for name, column in _PRICES.items():
-            if name in self.cleaned_data:
-                micros = int(self.cleaned_data[name] * 1_000_000)
-                setattr(self.instance, column, micros)
-        return super().save(commit)
-
-
-_PRICES = {"price_in": "price_in_usd_micros", "price_out": "price_out_usd_micros"}
 
 
 class UpstreamForm(_UpstreamForm):
@@ -176,7 +140,7 @@ class UpstreamInline(_Inline):
 
 
 @admin.register(AIModel)
-class AIModelAdmin(_AIModelAdmin):
+class AIModelAdmin(StaffModelAdmin):
     form = AIModelForm
     inlines = (UpstreamInline,)
     list_display = (
@@ -190,10 +154,17 @@ class AIModelAdmin(_AIModelAdmin):
     list_filter = ("provider", "enabled")
     list_editable = ("position", "enabled")
     search_fields = ("name", "upstream_name")
-    fields = (
-        *("provider", "name", "upstream_name", "context_window"),
-        *("price_in", "price_out", "features", "position", "enabled"),
-    )
+
+    def get_fields(
+        self, request: HttpRequest, obj: AIModel | None = None
+    ) -> tuple[str, ...]:
+        prices = ("price_in_usd_micros", "price_out_usd_micros")
+        if obj is not None and not self.has_change_permission(request, obj):
+            prices = ("dollars_in", "dollars_out")  # to read
+        return (
+            *("provider", "name", "upstream_name", "context_window", *prices),
+            *("features", "position", "enabled"),
+        )
 
     def save_model(
         self, request: HttpRequest, obj: AIModel, form: Any, change: bool
@@ -258,16 +229,13 @@ class AIModelAdmin(_AIModelAdmin):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(SearchByPerson, _ConversationAdmin):
+class ConversationAdmin(SearchByPerson, ReadOnlyAdmin):
     """No title either: it is the first question."""
 
     list_display = ("id", "user", "n_messages", "created_at", "updated_at")
     fields = ("id", "user", "workspace_id", "created_at", "updated_at")
-    readonly_fields = fields
     list_filter = ("created_at",)
     list_select_related = ("user",)
-    paginator = QuickPaginator
-    show_full_result_count = False
     search_fields = whole_ids = ("id",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
@@ -280,18 +248,3 @@ class ConversationAdmin(SearchByPerson, _ConversationAdmin):
     @admin.display(description="messages")
     def n_messages(self, row: Conversation) -> int:
         return int(getattr(row, "n", 0) or 0)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: Conversation | None = None
-    ) -> bool:
-        return False
-
-    def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """List ids only: the default lists every message."""
-        names = [str(conversation.pk) for conversation in objs]
-        return names, {"conversations": len(names)}, set(), []

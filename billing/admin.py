@@ -1,9 +1,8 @@
 """Staff's view of tiers, subscriptions and usage. Records cannot be edited here."""
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import Any
 
-from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -13,12 +12,11 @@ from django.db.models.query import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.defaultfilters import filesizeformat
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import audit
 from accounts.admin_site import STAFF_PAGES, StaffPage
 from accounts.staff import (
-    QuickPaginator,
+    AddedOnlyAdmin,
     ReadOnlyAdmin,
     SearchByPerson,
     StaffModelAdmin,
@@ -28,6 +26,7 @@ from accounts.staff import (
     staff_of,
 )
 from aiassist.lib import clock
+from billing.admin_forms import TIER_FIELDS, SubscriptionForm, TierForm
 from billing.metering.refusals import REASONS
 from billing.models import (
     FEATURES,
@@ -50,81 +49,39 @@ from billing.reporting.simulator import (
     by_reason,
     changes,
     excesses,
+    shown_price,
     simulate,
 )
 from billing.reporting.usage import report
 from billing.tiers.selectors import holders_of, tier_of
 from billing.tiers.subscriptions import change_tier, end_subscription
 
-if TYPE_CHECKING:
-    # Generic for mypy only: Django's own classes cannot be subscribed.
-    _ModelAdmin = admin.ModelAdmin[Any]
-    _TierForm = forms.ModelForm[Tier]
-    _AnyForm = forms.ModelForm[Any]
-else:
-    _ModelAdmin = StaffModelAdmin
-    _TierForm = _AnyForm = forms.ModelForm
-
-
 METERED = ("search", *FEATURES)
 
 
-class TierForm(_TierForm):
-    providers = forms.MultipleChoiceField(
-        choices=[(name, name) for name in PROVIDERS],
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        required=False,
-    )
-    features = forms.MultipleChoiceField(
-        choices=[(name, name) for name in FEATURES],
-        widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        required=False,
-    )
-
-    class Meta:
-        model = Tier
-        fields = (
-            *("code", "name", "rank", "requests_per_hour", "requests_per_day"),
-            *("max_concurrent", "max_file_bytes", "max_storage_bytes"),
-            *("max_workspaces", "max_files_per_workspace", "context_tokens"),
-            *("providers", "features", "own_provider_keys"),
-        )
-        help_texts = {
-            "rank": "Higher allows more; refusals recommend the next that helps.",
-            "max_concurrent": "Metered calls of one user at one time.",
-            "max_storage_bytes": "Over all workspaces of one user.",
-            "own_provider_keys": "Users may have calls run on keys of their own.",
-        }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        # Who may only look has no fields.
-        for name in {"max_file_bytes", "max_storage_bytes"} & self.fields.keys():
-            now = f"Now {filesizeformat(getattr(self.instance, name) or 0)}."
-            told = self.fields[name].help_text
-            self.fields[name].help_text = f"{told} {now}".strip()
-
-    def clean(self) -> dict[str, Any] | None:
-        cleaned = super().clean() or {}
-        hour, day = cleaned.get("requests_per_hour"), cleaned.get("requests_per_day")
-        if hour is not None and day is not None and hour > day:
-            self.add_error(
-                "requests_per_hour", "An hour cannot allow more than its day."
-            )
-        return cleaned
-
-
 @admin.register(Tier)
-class TierAdmin(_ModelAdmin):
+class TierAdmin(StaffModelAdmin):
     form = TierForm
     list_display = (
-        *("name", "rank", "requests_per_hour", "requests_per_day"),
+        *("name", "rank", "price", "requests_per_hour", "requests_per_day"),
         *("max_concurrent", "context_tokens", "storage"),
     )
+
+    @admin.display(description="Price a month", ordering="monthly_price_usd_micros")
+    def price(self, tier: Tier) -> str:
+        return shown_price(tier)
 
     @admin.display(description="Storage", ordering="max_storage_bytes")
     def storage(self, tier: Tier) -> str:
         return filesizeformat(tier.max_storage_bytes)
+
+    def get_fields(
+        self, request: HttpRequest, obj: Tier | None = None
+    ) -> tuple[str, ...]:
+        if obj is None or self.has_change_permission(request, obj):
+            return TIER_FIELDS
+        to_read = {"monthly_price_usd_micros": "price"}
+        return tuple(to_read.get(name, name) for name in TIER_FIELDS)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Tier | None = None
@@ -190,7 +147,7 @@ class TierAdmin(_ModelAdmin):
         return render(request, "admin/billing/tier/preview.html", context)
 
     def save_model(
-        self, request: HttpRequest, obj: Tier, form: _AnyForm, change: bool
+        self, request: HttpRequest, obj: Tier, form: Any, change: bool
     ) -> None:
         with transaction.atomic():
             super().save_model(request, obj, form, change)
@@ -217,39 +174,13 @@ class TierAdmin(_ModelAdmin):
         return {}
 
 
-class SubscriptionForm(_AnyForm):
-    """Who gets which tier, until when, and why."""
-
-    class Meta:
-        model = Subscription
-        fields = ("user", "tier", "ends_at", "reason")
-        labels = {"ends_at": "Until"}
-        help_texts = {
-            "ends_at": "In UTC; then the tier is Free again. Empty: until changed.",
-            "reason": "For colleagues; no personal data.",
-        }
-
-    def _get_validation_exclusions(self) -> set[str]:
-        # "One open subscription" is the service's to keep: it ends the other.
-        excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
-        return excluded | {"ends_at"}
-
-    def clean_ends_at(self) -> datetime | None:
-        ends_at: datetime | None = self.cleaned_data["ends_at"]
-        if ends_at is not None and ends_at <= clock.now():
-            raise forms.ValidationError("This moment has passed.")
-        return ends_at
-
-
 @admin.register(Subscription)
-class SubscriptionAdmin(SearchByPerson):
+class SubscriptionAdmin(SearchByPerson, AddedOnlyAdmin):
     """Adding one ends the one that ran; the action ends one with none after it."""
 
     form = SubscriptionForm
     list_display = ("user", "tier", "starts_at", "ends_at", "reason")
     list_filter = ("tier", "starts_at")
-    paginator = QuickPaginator
-    show_full_result_count = False
     list_select_related = ("user", "tier")
     search_fields = whole_ids = ("id",)
     autocomplete_fields = ("user",)
@@ -261,21 +192,11 @@ class SubscriptionAdmin(SearchByPerson):
         asked = ("user", "tier", "ends_at", "reason")
         return ("starts_at", *asked) if obj else asked
 
-    def has_change_permission(
-        self, request: HttpRequest, obj: Subscription | None = None
-    ) -> bool:
-        return False  # history is added to, not rewritten
-
-    def has_delete_permission(
-        self, request: HttpRequest, obj: Subscription | None = None
-    ) -> bool:
-        return False
-
     def save_model(
         self,
         request: HttpRequest,
         obj: Subscription,
-        form: _AnyForm,
+        form: Any,
         change: bool,
     ) -> None:
         started = change_tier(
@@ -309,8 +230,6 @@ class UsageRecordAdmin(SearchByPerson, ReadOnlyAdmin):
     )
     list_select_related = ("user",)
     search_fields = whole_ids = ("id", "request_id", "key_id")
-    show_full_result_count = False  # counting the whole ledger takes long
-    paginator = QuickPaginator
 
     @labelled(
         "Status",
@@ -336,8 +255,6 @@ class RefusalAdmin(SearchByPerson, ReadOnlyAdmin):
     list_filter = (among("reason", REASONS), among("feature", METERED), "minute")
     list_select_related = ("user",)
     search_fields = whole_ids = ("user_id",)
-    show_full_result_count = False
-    paginator = QuickPaginator
 
     @admin.display(description="Calls", ordering="n_calls")
     def calls(self, row: Refusal) -> int:
@@ -353,8 +270,6 @@ class UsageDayAdmin(SearchByPerson, ReadOnlyAdmin):
     list_filter = (among("feature", METERED), among("provider", PROVIDERS), "day")
     list_select_related = ("user",)
     search_fields = whole_ids = ("model",)
-    show_full_result_count = False
-    paginator = QuickPaginator
 
     @admin.display(description="Cost", ordering="cost_usd_micros")
     def cost(self, row: UsageDay) -> str:
@@ -408,8 +323,6 @@ class QuotaAdmin(SearchByPerson, ReadOnlyAdmin):
     list_display = ("user", "hour_start", "hour_used", "day_start", "day_used")
     list_select_related = ("user",)
     search_fields = whole_ids = ("user_id",)
-    paginator = QuickPaginator
-    show_full_result_count = False
 
 
 def user_insights(request: HttpRequest, user_id: str) -> HttpResponse:

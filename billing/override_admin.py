@@ -1,7 +1,6 @@
 """Staff give one person other limits than the tier's, for a reason and a time."""
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -12,17 +11,11 @@ from unfold.widgets import (
     UnfoldAdminSelectWidget,
 )
 
-from accounts.staff import QuickPaginator, SearchByPerson, staff_of
-from aiassist.lib import clock
+from accounts.staff import AddedOnlyAdmin, SearchByPerson, staff_of
+from billing.admin_forms import UntilForm, require_hour_within_day
 from billing.models import FEATURES, PROVIDERS, LimitOverride
 from billing.models.override import LISTS, NUMBERS, OVERRIDABLE
 from billing.tiers.overrides import end_override, override_limits
-
-if TYPE_CHECKING:
-    # Generic for mypy only: Django's own classes cannot be subscribed.
-    _Form = forms.ModelForm[LimitOverride]
-else:
-    _Form = forms.ModelForm
 
 _CHOICES = {"providers": PROVIDERS, "features": FEATURES}
 _AS_THE_TIER = "None chosen: as the tier."
@@ -52,7 +45,7 @@ def _label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-class LimitOverrideForm(_Form):
+class LimitOverrideForm(UntilForm):
     """One field for each limit of a tier; what stays empty is the tier's."""
 
     own_provider_keys = forms.TypedChoiceField(
@@ -73,32 +66,17 @@ class LimitOverrideForm(_Form):
             "reason": "For colleagues; no personal data.",
         }
 
-    def clean_ends_at(self) -> datetime | None:
-        ends_at: datetime | None = self.cleaned_data["ends_at"]
-        if ends_at is not None and ends_at <= clock.now():
-            raise forms.ValidationError("This moment has passed.")
-        return ends_at
-
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or {}
         if not self.limits():
             self.add_error(None, "Give at least one limit.")
-        hour, day = cleaned.get("requests_per_hour"), cleaned.get("requests_per_day")
-        if hour is not None and day is not None and hour > day:
-            self.add_error(
-                "requests_per_hour", "An hour cannot allow more than its day."
-            )
+        require_hour_within_day(self)
         return cleaned
 
     def limits(self) -> dict[str, Any]:
         """Return what was filled in, by column of the tier."""
         given = {name: self.cleaned_data.get(name) for name in OVERRIDABLE}
         return {name: value for name, value in given.items() if value not in (None, [])}
-
-    def _get_validation_exclusions(self) -> set[str]:
-        # "One open override" is the service's to keep: it ends the other.
-        excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
-        return excluded | {"ends_at"}
 
 
 # Declared from the tier's columns, so that the form cannot forget one.
@@ -108,15 +86,13 @@ LimitOverrideForm.declared_fields.update(_LIMITS)
 LimitOverrideForm.base_fields.update(_LIMITS)
 
 
-class LimitOverrideAdmin(SearchByPerson):
+class LimitOverrideAdmin(SearchByPerson, AddedOnlyAdmin):
     """Adding one ends the one that ran; the action ends one with none after it."""
 
     form = LimitOverrideForm
     list_display = ("user", "told", "starts_at", "ends_at", "reason")
     list_filter = ("starts_at",)
     list_select_related = ("user",)
-    paginator = QuickPaginator
-    show_full_result_count = False
     search_fields = whole_ids = ("id",)
     autocomplete_fields = ("user",)
     actions = ("end_now",)
@@ -131,16 +107,6 @@ class LimitOverrideAdmin(SearchByPerson):
         if obj is not None:
             return ("user", "told", "reason", "starts_at", "ends_at")
         return ("user", "reason", "ends_at", *OVERRIDABLE)
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: LimitOverride | None = None
-    ) -> bool:
-        return False  # history is added to, not rewritten
-
-    def has_delete_permission(
-        self, request: HttpRequest, obj: LimitOverride | None = None
-    ) -> bool:
-        return False
 
     def save_model(
         self,

@@ -115,7 +115,8 @@ for _label, _columns in (
     (
         "billing.Tier",
         (
-            *("code", "name", "rank", "requests_per_hour", "requests_per_day"),
+            *("code", "name", "rank", "monthly_price_usd_micros"),
+            *("requests_per_hour", "requests_per_day"),
             *("max_concurrent", "max_file_bytes", "max_storage_bytes"),
             *("max_workspaces", "max_files_per_workspace", "context_tokens"),
             *("providers", "features", "own_provider_keys"),

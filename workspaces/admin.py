@@ -1,7 +1,6 @@
 """Staff look at workspaces and jobs; they rebuild, cancel, park, and read no code."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.db import transaction
@@ -10,28 +9,12 @@ from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 
 from accounts import audit
-from accounts.models import User
-from accounts.staff import (
-    QuickPaginator,
-    SearchByPerson,
-    StaffModelAdmin,
-    labelled,
-)
+from accounts.staff import ReadOnlyAdmin, SearchByPerson, labelled, staff_of
 from workspaces.errors import JobNotActive
 from workspaces.jobs.parking import park_job, release_job
 from workspaces.jobs.queue import cancel_job, phase_of, request_rebuild
 from workspaces.models import IndexJob, Tombstone, UserStorage, Workspace
 from workspaces.models.index_job import FINAL_STATES
-
-if TYPE_CHECKING:
-    WorkspaceModelAdmin = admin.ModelAdmin[Workspace]
-    IndexJobModelAdmin = admin.ModelAdmin[IndexJob]
-    StorageModelAdmin = admin.ModelAdmin[UserStorage]
-    TombstoneModelAdmin = admin.ModelAdmin[Tombstone]
-else:
-    WorkspaceModelAdmin = IndexJobModelAdmin = StaffModelAdmin
-    StorageModelAdmin = TombstoneModelAdmin = StaffModelAdmin
-
 
 # What a state looks like; the others are plain.
 LABELS = {
@@ -48,24 +31,16 @@ LABELS = {
 def _note(
     request: HttpRequest, action: str, user_id: str, row: Workspace | IndexJob
 ) -> None:
-    assert isinstance(request.user, User)
     audit.record(
-        action, actor=request.user, subject=user_id, request=request, row_id=row.pk
+        action,
+        actor=staff_of(request),
+        subject=user_id,
+        request=request,
+        row_id=row.pk,
     )
 
 
-class _ReadOnly:
-    """Rows that only the services write."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
+class _CodeAdmin(SearchByPerson, ReadOnlyAdmin):
     def has_act_permission(self, request: HttpRequest) -> bool:
         """Looking is not yet acting: actions need the right to change."""
         return request.user.has_perms(
@@ -74,7 +49,7 @@ class _ReadOnly:
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(_ReadOnly, SearchByPerson, WorkspaceModelAdmin):
+class WorkspaceAdmin(_CodeAdmin):
     list_display = (
         *("id", "name", "user", "state", "n_files", "n_chunks", "size"),
         "last_indexed_at",
@@ -83,8 +58,6 @@ class WorkspaceAdmin(_ReadOnly, SearchByPerson, WorkspaceModelAdmin):
     list_select_related = ("user",)
     search_fields = whole_ids = ("id", "name")
     ordering = ("-created_at",)
-    show_full_result_count = False
-    paginator = QuickPaginator
     # Patterns name the user's paths.
     exclude = ("lease_token", "include", "exclude")
     actions = ("rebuild",)
@@ -108,7 +81,7 @@ class WorkspaceAdmin(_ReadOnly, SearchByPerson, WorkspaceModelAdmin):
 
 
 @admin.register(IndexJob)
-class IndexJobAdmin(_ReadOnly, SearchByPerson, IndexJobModelAdmin):
+class IndexJobAdmin(_CodeAdmin):
     list_display = (
         *("id", "user", "standing", "at", "files", "attempts"),
         *("created_at", "finished_at", "error"),
@@ -118,8 +91,6 @@ class IndexJobAdmin(_ReadOnly, SearchByPerson, IndexJobModelAdmin):
     search_fields = whole_ids = ("id", "workspace_id")
     exclude = ("manifest", "cursor", "skipped")
     actions = ("cancel", "retry", "park", "release")
-    show_full_result_count = False
-    paginator = QuickPaginator
 
     @admin.action(
         description="Index their workspaces again, where nothing runs",
@@ -186,7 +157,7 @@ class IndexJobAdmin(_ReadOnly, SearchByPerson, IndexJobModelAdmin):
 
 
 @admin.register(UserStorage)
-class UserStorageAdmin(_ReadOnly, StorageModelAdmin):
+class UserStorageAdmin(ReadOnlyAdmin):
     list_display = ("user", "size")
     list_select_related = ("user",)
     search_fields = ("user__email",)
@@ -198,6 +169,6 @@ class UserStorageAdmin(_ReadOnly, StorageModelAdmin):
 
 
 @admin.register(Tombstone)
-class TombstoneAdmin(_ReadOnly, TombstoneModelAdmin):
+class TombstoneAdmin(ReadOnlyAdmin):
     list_display = ("workspace_id", "created_at", "confirmed_at")
     ordering = ("-created_at",)

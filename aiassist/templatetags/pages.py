@@ -3,6 +3,7 @@
 import html
 import re
 import textwrap
+from collections.abc import Iterable
 from datetime import datetime
 
 from django import template
@@ -13,6 +14,7 @@ from django.utils.safestring import SafeString
 from aiassist.lib import clock
 from aiassist.lib.highlight import highlight_code
 from billing.metering.limits import Window
+from billing.models import Tier
 from billing.reporting import dashboards
 
 register = template.Library()
@@ -69,6 +71,12 @@ def size(n_bytes: int) -> str:
 def dollars(micros: int) -> str:
     """Return micro-dollars as `$0.0042`: enough digits to see a small sum."""
     return dashboards.dollars(micros)
+
+
+@register.filter
+def told_prices(tiers: Iterable[Tier]) -> bool:
+    """Whether this installation tells what any of the tiers costs."""
+    return any(tier.monthly_price_usd_micros is not None for tier in tiers)
 
 
 @register.filter

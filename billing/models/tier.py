@@ -50,6 +50,10 @@ class Tier(models.Model):
     code = models.SlugField(max_length=40, primary_key=True)
     name = models.CharField(max_length=80)
     rank = models.PositiveSmallIntegerField(unique=True)  # higher allows more
+    # What a month of it costs; None: the installation tells no price.
+    monthly_price_usd_micros = models.PositiveBigIntegerField(
+        "monthly price", null=True, blank=True
+    )
     requests_per_hour = models.PositiveIntegerField()
     requests_per_day = models.PositiveIntegerField()
     max_concurrent = models.PositiveIntegerField()  # metered calls at one time

@@ -37,6 +37,7 @@ from billing.models import (
     UsageRecord,
 )
 from billing.models.override import with_limits
+from billing.reporting.dashboards import dollars
 from billing.tiers.selectors import holders_of
 
 DAYS = 30
@@ -226,8 +227,16 @@ def changes(before: Tier, draft: Tier) -> Iterator[tuple[str, object, object]]:
     """Yield (column, before, after) for what the draft changes."""
     for column in Tier._meta.concrete_fields:
         old, new = getattr(before, column.name), getattr(draft, column.name)
-        if old != new:
-            yield str(column.verbose_name), old, new
+        if old == new:
+            continue
+        if column.name == "monthly_price_usd_micros":
+            old, new = shown_price(before), shown_price(draft)
+        yield str(column.verbose_name), old, new
+
+
+def shown_price(tier: Tier) -> str:
+    micros = tier.monthly_price_usd_micros
+    return "not told" if micros is None else dollars(micros)
 
 
 class _Replay:

@@ -133,12 +133,13 @@ def test_staff_see_that_conversations_exist_and_not_what_they_say(
     for address in (
         "/admin/assistant/conversation/",
         f"/admin/assistant/conversation/{conversation_id}/change/",
-        f"/admin/assistant/conversation/{conversation_id}/delete/",
     ):
         page = stella.web.get(address)
         assert page.status_code == 200
         assert conversation_id in page.content.decode()
         assert "canary-question" not in page.content.decode()
+    gone = f"/admin/assistant/conversation/{conversation_id}/delete/"
+    assert stella.web.post(gone, {"post": "yes"}).status_code == 403
 
 
 def test_staff_edit_the_catalogue_and_it_holds_at_once(
@@ -153,8 +154,8 @@ def test_staff_edit_the_catalogue_and_it_holds_at_once(
         "name": row.name,
         "upstream_name": "renamed",
         "context_window": 1000,
-        "price_in": "5",
-        "price_out": "0",
+        "price_in_usd_micros": "5",
+        "price_out_usd_micros": "0",
         "position": 0,
         "enabled": "on",
         "upstreams-TOTAL_FORMS": 0,

@@ -25,8 +25,8 @@ def entered(provider: FakeProvider, **more: Any) -> dict[str, Any]:
             name: getattr(model, name)
             for name in ("provider", "name", "upstream_name", "context_window")
         },
-        "price_in": "2.5",
-        "price_out": "10",
+        "price_in_usd_micros": "2.5",
+        "price_out_usd_micros": "10",
         "position": model.position,
         "enabled": "on",
         "upstreams-TOTAL_FORMS": 1,
@@ -170,15 +170,19 @@ def test_m3_prices_are_given_in_dollars_and_each_change_is_noted(
     stella: Person, provider: FakeProvider
 ) -> None:
     model = AIModel.objects.get(name="gpt-6-sol")
-    form = entered(provider, **{"upstreams-TOTAL_FORMS": 0, "price_in": "0.075"})
-    assert 'name="price_in" value="2.00"' in stella.web.get(page_of(model)).text
+    form = entered(
+        provider, **{"upstreams-TOTAL_FORMS": 0, "price_in_usd_micros": "0.075"}
+    )
+    assert (
+        'name="price_in_usd_micros" value="2.00"' in stella.web.get(page_of(model)).text
+    )
     assert sent(stella, form).status_code == 302
 
     model.refresh_from_db()
     assert (model.price_in_usd_micros, model.price_out_usd_micros) == (75_000, 10**7)
     noted = AuditEvent.objects.get(action="model.changed")
     assert (noted.actor_id, noted.subject_id) == (stella.user.pk, "openai/gpt-6-sol")
-    assert "price_in" in noted.details["fields"]
+    assert "price_in_usd_micros" in noted.details["fields"]
     gone = {"action": "delete_selected", "_selected_action": [model.pk], "post": "yes"}
     stella.web.post("/admin/assistant/aimodel/", gone)
     assert AuditEvent.objects.filter(action="model.removed").count() == 1

@@ -5,6 +5,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 
 from accounts.models import AuditEvent
+from assistant.models import AIModel
 from billing.metering.admission import limits_for
 from billing.models import Subscription, Tier
 from billing.reporting.rollups import roll_up
@@ -22,7 +23,7 @@ def url(name, *args):
 
 def tier_form(**changes):
     free = Tier.objects.values().get(pk="free")
-    return {**free, **changes}
+    return {**free, "monthly_price_usd_micros": "", **changes}
 
 
 def test_an_edited_tier_bites_at_once_and_is_noted(alice, stella):
@@ -53,6 +54,32 @@ def test_a_tier_that_makes_no_sense_is_refused(stella, changes):
     assert answer.status_code == 200
     assert answer.context["errors"]
     assert tier().requests_per_hour == 50
+
+
+def test_a_tiers_price_is_typed_in_dollars_and_told_where_tiers_are(stella, client):
+    assert "a month" not in client.get("/pricing/").text
+    page = url("tier_change", "free")
+    for typed, told in (("9.99", "$9.99 a month"), ("0", "Costs nothing")):
+        stella.web.post(page, tier_form(monthly_price_usd_micros=typed))
+        assert told in client.get("/pricing/").text
+        assert told in client.get("/").text
+        assert f'value="{float(typed):.2f}"' in stella.web.get(page).text
+    draft = tier_form(monthly_price_usd_micros="7.5", _preview="")
+    changes = stella.web.post(page, draft).context["changes"]
+    assert changes == [("monthly price", "$0.00", "$7.50")]
+
+
+def test_who_may_only_look_reads_prices_in_dollars(charlie):
+    Tier.objects.filter(pk="pro").update(monthly_price_usd_micros=20_000_000)
+    charlie.user.is_staff = True
+    charlie.user.save()
+    looks = Permission.objects.filter(codename__in=["view_tier", "view_aimodel"])
+    charlie.user.user_permissions.set(looks)
+
+    assert "$20.00" in charlie.web.get(url("tier_change", "pro")).text
+    model = AIModel.objects.get(name="gpt-6-sol")
+    shown = charlie.web.get(f"/admin/assistant/aimodel/{model.pk}/change/").text
+    assert f"{model.price_out_usd_micros / 1_000_000:.2f}" in shown
 
 
 def test_the_code_of_a_tier_stays(stella):

@@ -209,7 +209,7 @@ def test_m4_nobody_looks_as_staff(admin, stella):
 
 def tier_form(**changes):
     free = Tier.objects.values().get(pk="free")
-    return {**free, **changes}
+    return {**free, "monthly_price_usd_micros": "", **changes}
 
 
 def test_a_tiers_draft_is_previewed_before_it_is_saved(stella, alice):
