@@ -22,7 +22,7 @@ def warn_of_expiry() -> int:
     """
     moment = now()
     due = ApiKey.objects.ending_before(moment + EXPIRY_NOTICE).filter(
-        user__is_active=True, user__deleted_at__isnull=True
+        user__is_active=True
     )
     return sum(_warn(key_id, moment) for key_id in due.values_list("pk", flat=True))
 

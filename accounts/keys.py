@@ -29,7 +29,7 @@ from accounts.scopes import ALL_SCOPES, DEFAULT_KEY_SCOPES
 from accounts.webhooks.events import emit
 from aiassist.lib.cached_principals import end_cached_principals
 from aiassist.lib.clock import now, rfc3339
-from aiassist.lib.errors import Conflict, InvalidCredential
+from aiassist.lib.errors import Conflict, InvalidCredential, NotFound
 from aiassist.lib.ids import BASE62, base62_encode, base62_random
 
 MARK = "aia_"
@@ -44,6 +44,14 @@ LAST_USED_PRECISION = timedelta(seconds=60)
 MAX_KEYS = 100  # usable ones of a user
 
 _ALPHABET = frozenset(BASE62)
+
+
+def get_key(user: User, key_id: str) -> ApiKey:
+    """Return one of the user's keys. Raises NotFound."""
+    found = ApiKey.objects.for_user(user).filter(pk=key_id).first()
+    if found is None:
+        raise NotFound
+    return found
 
 
 def create_key(
@@ -64,8 +72,7 @@ def create_key(
     wanted = DEFAULT_KEY_SCOPES & grantor_scopes if scopes is None else set(scopes)
     _require_grantable(set(wanted), grantor_scopes)
     with transaction.atomic():
-        # The user's row orders parallel requests, so that the cap is exact.
-        User.objects.select_for_update().get(pk=user.pk)
+        User.objects.lock(user.pk)  # so that the cap is exact
         if ApiKey.objects.for_user(user).usable().count() >= MAX_KEYS:
             raise TooManyKeys(limit=MAX_KEYS)
         key, secret = _new(user, name, wanted, expires_at or now() + LIFETIME)

@@ -77,7 +77,7 @@ def key_create(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def key_edit(request: HttpRequest, key_id: str) -> HttpResponse:
     """Rename a key."""
-    key = _get_key(request, key_id)
+    key = keys.get_key(signed_in(request), key_id)
     form = KeyNameForm(request.POST or None, initial={"name": key.name})
     if request.method == "POST" and form.is_valid():
         keys.change_key(key, name=form.cleaned_data["name"], request=request)
@@ -92,7 +92,7 @@ def key_edit(request: HttpRequest, key_id: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def key_rotate(request: HttpRequest, key_id: str) -> HttpResponse:
     """Ask, then make the successor and show its secret."""
-    key = _get_key(request, key_id)
+    key = keys.get_key(signed_in(request), key_id)
     if request.method == "POST":
         try:
             successor, secret = keys.rotate_key(key, request=request)
@@ -107,7 +107,7 @@ def key_rotate(request: HttpRequest, key_id: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def key_revoke(request: HttpRequest, key_id: str) -> HttpResponse:
     """Ask, then end the key."""
-    key = _get_key(request, key_id)
+    key = keys.get_key(signed_in(request), key_id)
     if request.method == "POST":
         keys.revoke_key(key, request=request)
         messages.success(request, f"The key “{key.name}” is revoked.")
@@ -248,13 +248,6 @@ def remember_theme(response: HttpResponse, theme: str) -> None:
         )
     else:
         response.delete_cookie("theme", samesite="Lax")
-
-
-def _get_key(request: HttpRequest, key_id: str) -> ApiKey:
-    found = ApiKey.objects.for_user(signed_in(request)).filter(pk=key_id).first()
-    if found is None:
-        raise NotFound
-    return found
 
 
 def _show_secret(

@@ -10,10 +10,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts import keys
-from accounts.models import ApiKey
 from accounts.web import login_required, signed_in
 from aiassist import connect
-from aiassist.lib.errors import AppError, NotFound
+from aiassist.lib.errors import AppError
 from billing.tiers.selectors import tier_of
 from workspaces.models import Workspace
 
@@ -67,9 +66,7 @@ def connect_client(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def connect_seen(request: HttpRequest, key_id: str) -> HttpResponse:
     """Tell whether the key has been used; the page asks until it has."""
-    key = ApiKey.objects.for_user(signed_in(request)).filter(pk=key_id).first()
-    if key is None:
-        raise NotFound
+    key = keys.get_key(signed_in(request), key_id)
     return render(request, "connect/seen.html", {"key": key})
 
 

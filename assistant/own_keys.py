@@ -181,7 +181,7 @@ def _mark(user: User) -> None:
     """Let the hot path know, without a query of its own, who has keys."""
     # Two changes at once wait for each other here, or the last one would not see what
     # the other did.
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    User.objects.lock(user.pk)
     has_keys = ProviderKey.objects.for_user(user).exists()
     User.objects.filter(pk=user.pk).update(has_provider_keys=has_keys)
     user.has_provider_keys = has_keys

@@ -15,7 +15,6 @@ from accounts.api.serializers import (
 from accounts.models import ApiKey
 from aiassist.api.pagination import NewestFirst, newest_first
 from aiassist.api.refusals import problem
-from aiassist.lib.errors import NotFound
 
 _KEY = {
     "id": "key_1Zb9vXk0PqLm3Rt5Yw7Ua2",
@@ -50,6 +49,10 @@ class KeysView(AccountAPIView):
         operation_id="keys_list",
         tags=["API keys"],
         summary="List your API keys",
+        description=(
+            "Newest first, revoked and expired ones included; never the keys "
+            "themselves."
+        ),
         responses=KeyOutput(many=True),
     )
     def get(self, request: Request) -> Response:
@@ -85,10 +88,7 @@ class KeysView(AccountAPIView):
 
 class _KeyAPIView(AccountAPIView):
     def get_key(self, key_id: str) -> ApiKey:
-        key = ApiKey.objects.for_user(self.principal.user).filter(pk=key_id).first()
-        if key is None:
-            raise NotFound
-        return key
+        return keys.get_key(self.principal.user, key_id)
 
 
 class KeyView(_KeyAPIView):
@@ -96,6 +96,7 @@ class KeyView(_KeyAPIView):
         operation_id="keys_retrieve",
         tags=["API keys"],
         summary="Show an API key",
+        description="`last_used_at` is told to the minute.",
         responses={200: KeyOutput, 404: _UNKNOWN},
         examples=[_SHOWN],
     )
@@ -106,6 +107,7 @@ class KeyView(_KeyAPIView):
         operation_id="keys_update",
         tags=["API keys"],
         summary="Change an API key's name, scopes or expiry",
+        description="Fewer scopes and an earlier end hold at once.",
         request=KeyChangeInput,
         responses={200: KeyOutput, 403: _NOT_YOURS, 404: _UNKNOWN},
         examples=[

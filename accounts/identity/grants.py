@@ -51,12 +51,12 @@ def read_access(raw: str) -> Access:
     if token is None or not token.data or token.expires_at is None:
         raise InvalidCredential
     family = (
-        TokenFamily.objects.select_related("user")
+        TokenFamily.objects.living()
+        .select_related("user")
         .filter(
             pk=token.data.get("family"),
             user_id=token.user_id,
             client_id=token.client_id,
-            revoked_at__isnull=True,
         )
         .first()
     )

@@ -5,6 +5,7 @@ import json
 from typing import Any, Self
 
 from django.db import models
+from django.db.models import Q
 
 from accounts.models.user import User
 from aiassist.lib.clock import now
@@ -18,6 +19,9 @@ def new_export_id() -> str:
 class DataExportQuerySet(models.QuerySet["DataExport"]):
     def for_user(self, user: User) -> Self:
         return self.filter(user=user)
+
+    def queued(self) -> Self:
+        return self.filter(state=DataExport.State.QUEUED)
 
 
 class DataExport(models.Model):
@@ -41,6 +45,17 @@ class DataExport(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user"],
+                condition=Q(state="queued"),
+                name="export_one_queued_per_user",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["queued", "ready", "failed"]),
+                name="export_state_known",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.pk

@@ -41,6 +41,10 @@ class IdempotentCall(models.Model):
             models.UniqueConstraint(
                 fields=["user", "digest"], name="idempotency_key_once"
             ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=["running", "done", "lost"]),
+                name="idempotent_state_known",
+            ),
         ]
         indexes = [models.Index(fields=["expires_at"], name="idempotent_by_expiry")]
 

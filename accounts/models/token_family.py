@@ -4,7 +4,7 @@ Those of a connected app are opaque and allauth's (accounts.identity.grants), th
 of a password are JWTs (accounts.signing_in.tokens).
 """
 
-from typing import ClassVar
+from typing import Self
 
 from django.db import models
 
@@ -15,6 +15,15 @@ from aiassist.lib.ids import new_id
 
 def new_family_id() -> str:
     return new_id("family")
+
+
+class TokenFamilyQuerySet(models.QuerySet["TokenFamily"]):
+    def for_user(self, user: User) -> Self:
+        return self.filter(user=user)
+
+    def living(self) -> Self:
+        """Neither revoked nor expired."""
+        return self.filter(revoked_at__isnull=True, expires_at__gt=now())
 
 
 class TokenFamily(models.Model):
@@ -37,7 +46,7 @@ class TokenFamily(models.Model):
     ip = models.GenericIPAddressField(null=True, blank=True)  # where it signed in
     user_agent = models.CharField(max_length=200, blank=True, default="")
 
-    objects: ClassVar[models.Manager["TokenFamily"]] = models.Manager()
+    objects = TokenFamilyQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at", "-id"]

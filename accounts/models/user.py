@@ -1,11 +1,12 @@
 """The person: signs in by e-mail, owns everything else."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models, transaction
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -47,6 +48,22 @@ class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(email=(username or "").strip().lower())
 
+    def living(self) -> "QuerySet[User]":
+        """Those whose account is not deleted, the disabled among them."""
+        return self.filter(deleted_at__isnull=True)
+
+    def lock(self, user_id: str) -> "User":
+        """Let nobody else count or change what the user holds until the commit.
+
+        Rows that refer to the user may come meanwhile.
+        """
+        return self.select_for_update(no_key=True).get(pk=user_id)
+
+    def lock_living(self, user_ids: Iterable[str]) -> set[str]:
+        """Return which of them live, none of whom is deleted before the commit."""
+        locked = self.living().filter(pk__in=set(user_ids)).order_by("pk")
+        return set(locked.select_for_update(no_key=True).values_list("pk", flat=True))
+
 
 class User(AbstractBaseUser, PermissionsMixin):
     """A person. `epoch` rises whenever what was handed out must end."""
@@ -74,7 +91,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     is_staff = models.BooleanField(default=False, help_text="May open the admin.")
     date_joined = models.DateTimeField(default=timezone.now)
-    deleted_at = models.DateTimeField(null=True, blank=True)  # None: not deleted
+    # None: not deleted. Who is deleted is disabled as well, so doors ask is_active.
+    deleted_at = models.DateTimeField(null=True, blank=True)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -87,13 +105,18 @@ class User(AbstractBaseUser, PermissionsMixin):
         permissions = [("impersonate_user", "Can look at the site as somebody")]
         constraints = [
             models.UniqueConstraint(Lower("email"), name="user_email_once_any_case"),
+            models.CheckConstraint(
+                condition=Q(deleted_at__isnull=True) | Q(is_active=False),
+                name="user_deleted_is_disabled",
+                violation_error_message="A deleted user cannot be enabled.",
+            ),
         ]
         indexes = [
             models.Index(fields=["-date_joined"], name="user_newest"),
             models.Index(
                 fields=["deleted_at"],
                 name="user_awaiting_erasure",
-                condition=models.Q(deleted_at__isnull=False),
+                condition=Q(deleted_at__isnull=False),
             ),
         ]
 

@@ -35,8 +35,8 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         return self.enabled().filter(Q(not_before=None) | Q(not_before__lte=moment))
 
     def sendable(self, moment: datetime) -> Self:
-        """Free ones of people who are neither disabled nor deleted."""
-        return self.free(moment).filter(user__is_active=True, user__deleted_at=None)
+        """Free ones of people who are active."""
+        return self.free(moment).filter(user__is_active=True)
 
 
 class Webhook(models.Model):
@@ -76,6 +76,13 @@ class Webhook(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(disabled_at__isnull=True, disabled_reason="")
+                | Q(disabled_at__isnull=False) & ~Q(disabled_reason=""),
+                name="webhook_disabled_for_a_reason",
+            ),
+        ]
         indexes = [models.Index(fields=["-created_at"], name="webhook_newest")]
 
     def __str__(self) -> str:
@@ -140,6 +147,10 @@ class WebhookDelivery(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["webhook", "event_id"], name="webhook_event_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["waiting", "delivered", "failed"]),
+                name="delivery_state_known",
             ),
         ]
         indexes = [

@@ -19,8 +19,8 @@ GIVEN_UP_AFTER = timedelta(hours=1)  # what has not been built by then never wil
 @transaction.atomic
 def ask_for_export(*, user: User, request: HttpRequest | None = None) -> DataExport:
     """Queue an export; one that is under way is returned instead."""
-    User.objects.select_for_update().get(pk=user.pk)
-    export = DataExport.objects.for_user(user).filter(state="queued").first()
+    User.objects.lock(user.pk)
+    export = DataExport.objects.for_user(user).queued().first()
     if export is None:
         export = DataExport.objects.create(user=user)
         audit.record("export.requested", actor=user, subject=export, request=request)
@@ -38,7 +38,8 @@ def build(export_id: str) -> None:
 
     A second run changes nothing.
     """
-    export = DataExport.objects.filter(pk=export_id, state="queued").first()
+    queued = DataExport.objects.queued().select_related("user")
+    export = queued.filter(pk=export_id).first()
     if export is None:
         return
     export.pack(collect(export.user))
@@ -70,7 +71,7 @@ def sweep() -> int:
 
     One that fails each time is given up, so that another can be asked for.
     """
-    queued = DataExport.objects.filter(state=DataExport.State.QUEUED)
+    queued = DataExport.objects.queued()
     moment = now()
     queued.filter(created_at__lt=moment - GIVEN_UP_AFTER).update(
         state=DataExport.State.FAILED, finished_at=moment

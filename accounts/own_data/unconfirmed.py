@@ -17,10 +17,10 @@ AT_MOST = 500  # in one run; the next one goes on
 def forget_unconfirmed() -> int:
     """Delete who signed up a week ago and never got in; returns how many."""
     waiting = (
-        User.objects.filter(
+        User.objects.living()
+        .filter(
             date_joined__lt=now() - KEPT_FOR,
             last_login__isnull=True,
-            deleted_at__isnull=True,
             is_staff=False,
             emailaddress__isnull=False,
             api_keys__isnull=True,

@@ -42,18 +42,14 @@ def start(
 
 
 def locked(family_id: str | None) -> TokenFamily | None:
-    """Lock and return a living family of a living user, within a transaction."""
-    if family_id is None:
-        return None
-    family = (
-        TokenFamily.objects.select_for_update(of=("self",))
+    """Lock and return a living family of an active user, within a transaction."""
+    return (
+        TokenFamily.objects.living()
+        .select_for_update(of=("self",))
         .select_related("user")
-        .filter(pk=family_id, revoked_at__isnull=True, expires_at__gt=now())
+        .filter(pk=family_id, user__is_active=True)
         .first()
     )
-    if family is None or not family.user.is_active or family.user.deleted_at:
-        return None
-    return family
 
 
 def end(family: TokenFamily, action: str, request: HttpRequest | None) -> None:

@@ -113,9 +113,7 @@ def _forget(sessions: Iterable[UserSession]) -> None:
 
 
 def _families(user: User) -> QuerySet[TokenFamily]:
-    return TokenFamily.objects.select_related("client").filter(
-        user=user, revoked_at__isnull=True, expires_at__gt=now()
-    )
+    return TokenFamily.objects.for_user(user).living().select_related("client")
 
 
 def _of_browser(session: UserSession, principal: Principal) -> SignIn:

@@ -59,10 +59,7 @@ def answer_challenge(
             "This challenge is not valid any more. Send address and password again."
         ) from error
     user = User.objects.filter(
-        pk=claims["user"],
-        epoch=claims["epoch"],
-        is_active=True,
-        deleted_at__isnull=True,
+        pk=claims["user"], epoch=claims["epoch"], is_active=True
     ).first()
     if user is None:
         raise WrongSecondFactor
@@ -82,7 +79,7 @@ def _check_password(email: str, password: str, request: HttpRequest) -> User:
 
 def _may_sign_in(user: User) -> bool:
     confirmed = EmailAddress.objects.filter(user=user, verified=True).exists()
-    return confirmed and user.is_active and user.deleted_at is None
+    return confirmed and user.is_active
 
 
 def _has_second_factor(user: User) -> bool:

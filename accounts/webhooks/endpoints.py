@@ -52,8 +52,7 @@ def create_webhook(
     )
     secret = new_secret()
     webhook.sealed_secret = seal(secret, purpose=purpose_of(webhook))
-    # The user's row orders parallel requests, so that the cap is exact.
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    User.objects.lock(user.pk)  # so that the cap is exact
     if Webhook.objects.for_user(user).count() >= MAX_WEBHOOKS:
         raise TooManyWebhooks(limit=MAX_WEBHOOKS)
     webhook.save(force_insert=True)

@@ -276,14 +276,8 @@ def write_calls(calls: Sequence[SettledCall]) -> None:
 
 @transaction.atomic
 def _write(calls: Sequence[SettledCall]) -> None:
-    # Locked until the end, so that nobody is deleted meanwhile: what an eraser does
-    # not find here is written without a name.
-    living = set(
-        User.objects.select_for_update(no_key=True)
-        .filter(pk__in={call["user_id"] for call in calls}, deleted_at__isnull=True)
-        .order_by("pk")
-        .values_list("pk", flat=True)
-    )
+    # What an eraser does not find here is written without a name.
+    living = User.objects.lock_living(call["user_id"] for call in calls)
     once = {call["reservation_id"]: call for call in calls}
     rows = [_row(call, living) for call in once.values()]
     written = _insert(rows)

@@ -13,7 +13,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    connection,
+    transaction,
+)
 
 from accounts.models import User
 from aiassist.lib import clock
@@ -57,7 +64,8 @@ class _Key(NamedTuple):
     reason: str
 
 
-_waiting: deque[tuple[_Key, float]] = deque(maxlen=_MOST_WAITING)
+_Note = tuple[_Key, float]  # and when, in seconds since 1970
+_waiting: deque[_Note] = deque(maxlen=_MOST_WAITING)
 
 
 def reason_of(refusal: LimitRefused) -> str:
@@ -93,8 +101,8 @@ def noted(user_id: str, tier: Tier, feature: str) -> Iterator[None]:
 
 
 def write() -> bool:
-    """Write what waits; what the database does not take waits on."""
-    taken = []
+    """Write what waits; while the database is away it waits on."""
+    taken: list[_Note] = []
     while _waiting:
         try:
             taken.append(_waiting.popleft())
@@ -102,11 +110,23 @@ def write() -> bool:
             break  # another thread writes, too
     if not taken:
         return False
-    try:
-        _write(taken)
-    except (DatabaseError, InterfaceError) as error:
-        _waiting.extendleft(reversed(taken))
-        logger.warning("refusals wait for the database (%s)", type(error).__name__)
+    parts = [taken]
+    while parts:
+        part = parts.pop()
+        try:
+            _write(part)
+        except (DataError, IntegrityError) as error:
+            # One that no table takes does not keep the others: halves are tried.
+            if len(part) > 1:
+                half = len(part) // 2
+                parts += [part[half:], part[:half]]
+            else:
+                logger.error("could not count a refusal (%s)", type(error).__name__)
+        except (DatabaseError, InterfaceError) as error:
+            for left in (*parts, part):
+                _waiting.extendleft(reversed(left))
+            logger.warning("refusals wait for the database (%s)", type(error).__name__)
+            break
     return True
 
 
@@ -121,14 +141,8 @@ def prune(*, now: datetime | None = None) -> int:
 
 
 @transaction.atomic
-def _write(taken: list[tuple[_Key, float]]) -> None:
-    # Locked until the end, so that nobody is deleted meanwhile.
-    living = set(
-        User.objects.select_for_update(no_key=True)
-        .filter(pk__in={key.user_id for key, _ in taken}, deleted_at__isnull=True)
-        .order_by("pk")
-        .values_list("pk", flat=True)
-    )
+def _write(taken: list[_Note]) -> None:
+    living = User.objects.lock_living(key.user_id for key, _ in taken)
     counted: dict[tuple[_Key, int], list[float]] = {}
     for key, at in taken:
         if key.user_id in living:

@@ -54,8 +54,8 @@ def holders_of(tier: Tier) -> QuerySet[User]:
         Value(DEFAULT_TIER),
         output_field=CharField(),
     )
-    living = User.objects.filter(deleted_at__isnull=True)
-    return living.annotate(held=code).filter(held=tier.code).order_by("email")
+    holders = User.objects.living().annotate(held=code).filter(held=tier.code)
+    return holders.order_by("email")
 
 
 def smallest_tier(fits: Callable[[Tier], bool]) -> Tier | None:

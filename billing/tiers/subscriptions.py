@@ -73,7 +73,7 @@ def locked_tier(user: User) -> Tier:
 
     Calls that refer to the user (reservations, records) go on meanwhile.
     """
-    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    User.objects.lock(user.pk)
     return tier_of(user)
 
 

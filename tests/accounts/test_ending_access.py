@@ -3,6 +3,8 @@
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.sessions.models import Session
+from django.db import IntegrityError
 from django.test import Client, RequestFactory
 
 from accounts import keys
@@ -104,6 +106,20 @@ def test_t10_a_stream_ends_with_its_own_credential(alice):
     assert is_still_valid(held["session"])
     alice.web.logout()
     assert not is_still_valid(held["session"])
+
+
+def test_t10_a_stream_ends_with_a_session_that_has_expired(alice):
+    held = principals(alice)["session"]
+    Session.objects.update(expire_date=now())
+
+    assert not is_still_valid(held)
+
+
+def test_a_deleted_user_is_disabled_whoever_says_otherwise(alice):
+    delete_user(alice.user, alice.user)
+
+    with pytest.raises(IntegrityError, match="user_deleted_is_disabled"):
+        User.objects.filter(pk=alice.user.pk).update(is_active=True)
 
 
 def signed_in(user):

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 
 from accounts.own_data.erasure import delete_user
 from aiassist.lib import clock
-from aiassist.lib.errors import FeatureNotInTier, QuotaExceeded
+from aiassist.lib.errors import FeatureNotInTier, ProviderNotInTier, QuotaExceeded
 from billing.metering import refusals
 from billing.metering.gates import require_feature
 from billing.metering.outbox import Outbox, write_everything
@@ -64,6 +64,39 @@ def test_what_the_database_does_not_take_waits(alice, monkeypatch):
     assert not Refusal.objects.exists()
     write_everything()
     assert Refusal.objects.get().n_calls == 1
+
+
+def test_one_that_no_table_takes_keeps_no_other_and_is_not_tried_for_ever(
+    alice, charlie, caplog
+):
+    free = tier("free")
+    for person, provider in ((alice, "a"), (alice, "\0"), (charlie, "b")):
+        lacking = ProviderNotInTier(used=provider)
+        refusals.note(person.user.pk, free, "basic_chat", lacking)
+
+    assert refusals.write()
+    assert set(Refusal.objects.values_list("provider", flat=True)) == {"a", "b"}
+    assert not refusals.write()
+    assert "could not count a refusal (DataError)" in caplog.text
+
+
+def test_what_was_written_before_the_database_went_is_counted_once(alice, monkeypatch):
+    tier("free", requests_per_hour=0)
+    for _ in range(4):
+        refused(alice, now=NOON)
+    real, ends = refusals._write, iter([DataError, None, DatabaseError])
+
+    def write(taken):
+        if end := next(ends):
+            raise end
+        real(taken)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(refusals, "_write", write)
+        refusals.write()
+    assert Refusal.objects.get().n_calls == 2
+    refusals.write()
+    assert Refusal.objects.get().n_calls == 4
 
 
 def test_the_thread_of_usage_records_writes_them(alice):

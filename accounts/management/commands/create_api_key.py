@@ -20,9 +20,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        user = User.objects.filter(
-            email=options["email"].strip().lower(), deleted_at__isnull=True
-        ).first()
+        email = options["email"].strip().lower()
+        user = User.objects.living().filter(email=email).first()
         if user is None:
             raise CommandError("Nobody has this address. Use create_user first.")
         scopes = options["scopes"].split(",") if options["scopes"] else None

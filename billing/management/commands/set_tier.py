@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         email, code = options["email"], options["tier"]
-        user = User.objects.filter(email=email.lower(), deleted_at=None).first()
+        user = User.objects.living().filter(email=email.lower()).first()
         if user is None:
             raise CommandError(f"No user has the address {email}.")
         tier = Tier.objects.filter(pk=code).first()
