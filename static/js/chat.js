@@ -143,6 +143,7 @@ function askAgain(answer) {
   }
   answer.node.previousElementSibling?.remove();
   answer.node.remove();
+  refocus();
   ask(answer.question);
 }
 
@@ -233,10 +234,17 @@ async function stream(answer) {
   if (!answer.ended) showProblem(answer, BROKE);
 }
 
+/* Where the focus goes when what held it goes away; on a phone no keyboard comes up. */
+function refocus() {
+  (wide.matches ? input : log).focus({ preventScroll: true });
+}
+
 function setRunning(on) {
+  const held = document.activeElement;
   log.setAttribute("aria-busy", String(on));
   stopButton.hidden = !on;
   sendButton.hidden = on;
+  if (held.hidden) refocus();
 }
 
 async function ask(question) {
@@ -286,8 +294,10 @@ async function settle(answer, triesLeft = 3) {
   const notes = [...answer.node.querySelectorAll(".turn-note")];
   const fresh = document.importNode(kept, true);
   if (notes.length && !fresh.querySelector(".turn-note")) fresh.querySelector(".prose").after(...notes);
+  const held = answer.node.contains(document.activeElement);
   answer.node.replaceWith(fresh);
   reveal(fresh);
+  if (held) refocus();
 }
 
 /* Take the last question back and ask it again, with what is picked now. */
@@ -299,6 +309,7 @@ async function retry() {
   const turns = [...log.querySelectorAll(".turn")];
   const from = turns.map((turn) => turn.classList.contains("turn-user")).lastIndexOf(true);
   for (const turn of turns.slice(from)) turn.remove();
+  refocus();
   ask(question);
 }
 
@@ -342,7 +353,8 @@ let opener = null;
 function closeSource() {
   panel.hidden = true;
   root.classList.remove("has-source");
-  opener?.focus();
+  if (opener?.isConnected) opener.focus();
+  else refocus();
 }
 
 root.addEventListener("click", (event) => {

@@ -99,12 +99,20 @@ if (guides && matchMedia("(max-width: 859px)").matches) guides.open = false;
 
 reveal(document);
 
+/* There, tabs stand in one row that scrolls: the page's own is in sight. */
+const tab = document.querySelector(".tabs [aria-current]");
+if (tab) tab.parentNode.scrollLeft = tab.offsetLeft - 80;
+
 /* htmx puts fragments into a page. A whole page (an error, a sign-in) is none. */
 let opened = []; // what was unfolded where a fragment goes
+let heard = "";
 
-document.addEventListener("htmx:afterSwap", () => {
+document.addEventListener("htmx:afterSwap", ({ target }) => {
   reveal(document);
   for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  // Screen readers hear of what a fragment tells once, however often it is fetched.
+  const told = (target.matches("[data-told]") ? target : target.querySelector("[data-told]"))?.textContent;
+  if (told && told !== heard) announce((heard = told));
 });
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, target } = event.detail;
