@@ -8,7 +8,10 @@ thread. A new version of the code takes a new parent; SIGHUP does not load it.
 
 import atexit
 import gc
+import os
+import signal
 import sys
+import threading
 from importlib import import_module
 from multiprocessing.context import ForkProcess
 from types import SimpleNamespace
@@ -19,10 +22,26 @@ from uvicorn.main import main as uvicorn
 APPLICATION = "aiassist.asgi:application"
 
 
+# Nothing is ever written. The parent alone keeps the writing end, so that the reading
+# one comes to its end with the parent, kill -9 included, on Linux and macOS alike.
+_lifeline, _held_by_parent = os.pipe()
+
+
+def _end_with_parent() -> None:
+    """Stop in good order once the parent is gone: nobody would start us again."""
+    os.read(_lifeline, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class _Forked(ForkProcess):
-    """Ends as a process that was started anew: what was to be done at exit is done."""
+    """Ends as a process that was started anew: what was to be done at exit is done.
+
+    And it ends with its parent.
+    """
 
     def run(self) -> None:
+        os.close(_held_by_parent)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         try:
             super().run()
         finally:

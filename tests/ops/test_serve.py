@@ -32,3 +32,19 @@ def test_a_forked_process_does_at_its_end_what_was_to_be_done_at_exit() -> None:
     )
     done = subprocess.run(python("-c", code), capture_output=True, check=True)
     assert done.stdout == b"written\n"
+
+
+def test_a_forked_process_stops_in_good_order_when_its_parent_is_killed() -> None:
+    code = (
+        "import os, signal, time; from aiassist.serve import _Forked\n"
+        "here, there = os.pipe()\n"
+        "def stop(*_): os.write(1, b'stopped '); os._exit(0)\n"
+        "def work(): signal.signal(15, stop); os.write(there, b'.'); time.sleep(60)\n"
+        "for _ in 'ab': _Forked(target=work).start(); os.read(here, 1)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    # Read to its end, which comes when the last of them has closed it.
+    done = subprocess.run(
+        python("-c", code), stdout=subprocess.PIPE, timeout=30, check=False
+    )
+    assert done.stdout == b"stopped stopped "
