@@ -6,7 +6,7 @@ import pytest
 
 from accounts.models import AuditEvent
 from aiassist.lib.shared_breaker import FAILURES
-from assistant.gateway import routing, vitals
+from assistant.gateway import routing
 from assistant.models import AIModel, Upstream
 from assistant.upstreams import upstream_health
 from tests.assistant.test_upstreams import ALIAS, ask, places, upstream
