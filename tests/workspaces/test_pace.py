@@ -100,7 +100,7 @@ def test_a_previews_time_is_that_of_the_measured_pace(alice, ended):
 
 def test_a_real_index_comes_within_a_tenth_and_sets_the_pace(alice, indexer: Indexer):
     """Chunks as estimated; and the next preview counts in this job's speed."""
-    names = ("git/importing.py", "git/sources.py", "sync.py", "errors.py")
+    names = ("git/importing.py", "git/sources.py", "receiving/sync.py", "errors.py")
     paths = [*(f"workspaces/{name}" for name in names), "docs/public/sync.md"]
     files = {path: (ROOT / path).read_bytes() for path in paths}
     told = {
