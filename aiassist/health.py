@@ -3,8 +3,8 @@
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLate
+from concurrent.futures import Future
+from functools import partial
 from typing import TypedDict
 
 from django.conf import settings
@@ -16,6 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from aiassist.heartbeat import workers_alive
+from aiassist.lib.bounded import ask
 from aiassist.lib.clock import now, rfc3339
 from aiassist.lib.redis import client
 from aiassist.lib.registry import health_checks
@@ -27,7 +28,6 @@ logger = logging.getLogger(__name__)
 LIMIT_SECONDS = 2.0  # a part that answers later counts as away
 # Without these nothing can be answered; without the others something still can.
 VITAL = ("database",)
-_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
 
 
 class Part(TypedDict):
@@ -71,8 +71,8 @@ def examine() -> dict[str, Part]:
         "workers": _ask_workers,
         **dict(health_checks.items()),
     }
-    futures = {name: _threads.submit(_timed, check) for name, check in checks.items()}
-    return {name: _part(name, future, began) for name, future in futures.items()}
+    due = {name: ask(name, partial(_timed, check)) for name, check in checks.items()}
+    return {name: _part(name, answer, began) for name, answer in due.items()}
 
 
 def _timed(check: Callable[[], object]) -> float:
@@ -81,16 +81,15 @@ def _timed(check: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def _part(name: str, future: "Future[float]", began: float) -> Part:
+def _part(name: str, due: "Future[float]", began: float) -> Part:
     left = max(0.0, began + LIMIT_SECONDS - time.monotonic())
     try:
-        error = future.exception(left)
-    except TooLate:
-        future.cancel()
+        error = due.exception(left)
+    except TimeoutError:
         logger.warning("%s gave no sign within %g s", name, LIMIT_SECONDS)
         return {"status": "down", "response_time": _ms(time.monotonic() - began)}
     if error is None:
-        return {"status": "up", "response_time": _ms(future.result())}
+        return {"status": "up", "response_time": _ms(due.result())}
     logger.warning("%s is away: %s", name, type(error).__name__)
     return {"status": "down", "response_time": _ms(time.monotonic() - began)}
 

@@ -7,11 +7,13 @@ Source: https://prometheus.github.io/client_python/multiprocess/
 
 import os
 from collections.abc import Iterator
+from datetime import datetime
 
 from celery.signals import worker_init
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db.models import Min
+from django.db import connection
+from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -26,12 +28,15 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from aiassist.lib.bounded import ask
 from aiassist.lib.clock import now
 from aiassist.lib.redis import RedisDown, client
 from aiassist.operators import for_operators
 from workspaces.models import IndexJob
 
 QUEUES = ("index", "default")
+# Well below the 10 s after which Prometheus takes the whole process for away.
+LIMIT_SECONDS = 2.0
 
 
 class QueueCollector(Collector):
@@ -48,10 +53,8 @@ class QueueCollector(Collector):
         except RedisDown:
             pass
         try:
-            waiting = IndexJob.objects.filter(state="queued")
-            oldest = waiting.aggregate(oldest=Min("created_at"))["oldest"]
-            n_waiting = waiting.count()
-        except DatabaseError:
+            n_waiting, oldest = ask("index jobs", _waiting_jobs).result(LIMIT_SECONDS)
+        except (DatabaseError, TimeoutError):
             return
         yield GaugeMetricFamily(
             "aiassist_index_jobs_waiting", "Index jobs accepted.", value=n_waiting
@@ -61,6 +64,17 @@ class QueueCollector(Collector):
             "Age of the oldest index job that waits; 0 when none does.",
             value=(now() - oldest).total_seconds() if oldest else 0,
         )
+
+
+def _waiting_jobs() -> tuple[int, datetime | None]:
+    """Return how many index jobs wait, and since when the oldest does."""
+    try:
+        found = IndexJob.objects.filter(state="queued").aggregate(
+            n_waiting=Count("pk"), oldest=Min("created_at")
+        )
+    finally:
+        connection.close()
+    return found["n_waiting"], found["oldest"]
 
 
 def counted() -> CollectorRegistry:

@@ -103,6 +103,26 @@ def test_a_part_that_raises_or_hangs_never_breaks_the_page(
     assert statuses(answer)["hanging"] == "down"
 
 
+def test_what_hangs_is_asked_once_however_many_want_to_know(
+    client: Client, transactional_db: None, part: Any, monkeypatch: Any
+):
+    """Else it would take the threads that the others are asked in."""
+    monkeypatch.setattr(health, "LIMIT_SECONDS", 0.05)
+    let_go, asked = threading.Event(), []
+
+    def hang() -> None:
+        asked.append(1)
+        let_go.wait(20)
+
+    part("hanging at length", hang)
+
+    for _ in range(3):
+        client.get("/health/detailed")
+
+    let_go.set()
+    assert asked == [1]
+
+
 def test_without_a_database_it_is_unhealthy(client: Client, monkeypatch: Any):
     """No `db` fixture: the suite's guard refuses the connection."""
     answer = client.get("/health/detailed")

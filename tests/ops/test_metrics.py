@@ -1,15 +1,18 @@
 """What operators can count, and that no number names a person."""
 
 import re
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from aiassist import metrics as metrics_page
 from aiassist.lib import metrics
+from aiassist.lib.bounded import ask
 from aiassist.lib.clock import now
 from tests.support.people import Person
 from tests.support.redis import RedisServer
@@ -49,7 +52,7 @@ def test_ours_are_all_there(client: Client, db: None):
 
 
 def test_depth_and_age_of_the_queues_are_as_they_stand(
-    client: Client, alice: Person, redis_client: Any
+    client: Client, transactional_db: None, alice: Person, redis_client: Any
 ):
     redis_client.rpush("index", "a", "b")
     job = IndexJob.objects.create(workspace=alice.workspace, user=alice.user)
@@ -98,12 +101,32 @@ def test_they_are_only_read(db: None, method: str):
         assert getattr(machine, method)(address).status_code == 405
 
 
-def test_a_dead_database_leaves_out_the_jobs_alone(client: Client, db: None):
-    def is_away(*query: object) -> None:
-        raise OperationalError("no connection")
+class TestJobsThatNobodyCanCount:
+    """A scrape that took longer would look like a web process that is away."""
 
-    with connection.execute_wrapper(is_away):
+    def test_a_dead_database_leaves_them_out(
+        self, client: Client, db: None, monkeypatch: Any
+    ):
+        def is_away() -> None:
+            raise OperationalError("no connection")
+
+        monkeypatch.setattr(metrics_page, "_waiting_jobs", is_away)
+
         found = samples(client)
 
-    assert found["aiassist_queue_depth", "index"] == 0
-    assert ("aiassist_index_jobs_waiting",) not in found
+        assert found["aiassist_queue_depth", "index"] == 0
+        assert ("aiassist_index_jobs_waiting",) not in found
+
+    def test_a_frozen_database_does_so_in_time(
+        self, client: Client, db: None, monkeypatch: Any
+    ):
+        thaw = threading.Event()
+        monkeypatch.setattr(metrics_page, "_waiting_jobs", lambda: thaw.wait(20))
+        monkeypatch.setattr(metrics_page, "LIMIT_SECONDS", 0.05)
+
+        found = samples(client)
+
+        assert found["aiassist_queue_depth", "index"] == 0
+        assert ("aiassist_index_jobs_waiting",) not in found
+        thaw.set()
+        ask("index jobs", thaw.is_set).result(5)  # the next test asks anew
