@@ -101,7 +101,7 @@ def git_server(root: Path) -> Iterator[GitServer]:
     host = f"localhost:{server.server_address[1]}"
     told = GitServer(root, f"https://{host}", host, str(certificate))
     server.told = told  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield told

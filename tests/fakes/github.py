@@ -75,7 +75,9 @@ class FakeGitHub:
                 """Stay quiet."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
 
     def start(self) -> "FakeGitHub":
         self._thread.start()

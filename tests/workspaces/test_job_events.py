@@ -1,12 +1,12 @@
 """Job events: progress, the end, and an end for whoever loses the right (T10)."""
 
 import json
-import time
 
 import httpx2
 import pytest
 
 from accounts.keys import revoke_key
+from workspaces.api import events as job_events
 from workspaces.content.files import put_file
 from workspaces.indexing.runner import run_next
 from workspaces.models import IndexJob
@@ -55,17 +55,17 @@ def test_a_browser_watches_with_its_session(asgi_server, alice, job):
         assert [name for name, _ in events(response)] == ["done"]
 
 
-def test_t10_a_revoked_key_ends_the_stream_within_five_seconds(asgi_server, alice, job):
+def test_t10_a_revoked_key_ends_the_stream(asgi_server, alice, job, monkeypatch):
+    """Within how many seconds is tried in test_access_in_many_processes."""
+    monkeypatch.setattr(job_events, "RECHECK_SECONDS", 0.4)
     headers = {"X-API-Key": alice.key}
     with watching(asgi_server, job, headers=headers) as response:
         told = events(response)
         assert next(told)[0] == "progress"
         revoke_key(alice.api_key)
-        began = time.monotonic()
         assert [(n, body["code"]) for n, body in told] == [
             ("error", "invalid_credential")
         ]
-        assert time.monotonic() - began < 5
 
 
 def test_a_deleted_workspace_ends_the_stream(asgi_server, alice, job):

@@ -41,7 +41,7 @@ KINDS = ["edge", "memory", "fake", *(["real"] if os.environ.get("QDRANT_URL") el
 def fake_url():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
