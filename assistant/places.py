@@ -13,7 +13,7 @@ from django.conf import settings
 
 from aiassist.lib.egress import AddressRefused
 from aiassist.lib.errors import ValidationFailed
-from aiassist.lib.public_egress import Trust, checked_url, names_private_address
+from aiassist.lib.public_egress import Trust, checked_url
 from aiassist.lib.vault import seal, unseal
 from assistant.providers.base import Access
 
@@ -65,8 +65,6 @@ def checked_base_url(base_url: str, giver: Giver) -> str:
     except AddressRefused as error:
         raise _refused(error.sentence) from None
     parts = urlsplit(base_url)
-    if names_private_address(base_url, trust_of(giver)):
-        raise _refused(AddressRefused.message)
     if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
         raise _refused("An address without '?' and '#', please.")
     if parts.scheme != "https" and (

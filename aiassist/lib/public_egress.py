@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 import httpcore2
 import httpx2
 
-from aiassist.lib.addresses import all_public, is_plain_host
+from aiassist.lib.addresses import all_public, is_plain_host, is_public
 from aiassist.lib.egress import (
     AddressRefused,
     Answer,
@@ -77,9 +77,9 @@ async def open_url(
 
 
 def checked_url(url: str, trust: Trust = NOBODY) -> str:
-    """Return the URL if its form is harmless; raises AddressRefused.
+    """Return the URL if it is harmless by itself; raises AddressRefused.
 
-    The addresses behind its name are checked when the connection is made.
+    An address in it is judged here, those behind a name when the connection is made.
     """
     if any(ord(c) <= 32 or ord(c) == 127 or c == "\\" for c in url):
         raise AddressRefused
@@ -96,22 +96,18 @@ def checked_url(url: str, trust: Trust = NOBODY) -> str:
         raise AddressRefused
     if trust.holds(host, port or _PORTS[parts.scheme]):
         return url
-    if not is_plain_host(host):
+    if not is_plain_host(host) or _is_inner_address(host):
         raise AddressRefused
     if port is not None and port not in (80, 443) and port < 1024:
         raise AddressRefused
     return url
 
 
-def names_private_address(url: str, trust: Trust = NOBODY) -> bool:
-    """Tell whether a URL names an address, no name, that no connection may go to."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+def _is_inner_address(host: str) -> bool:
     try:
-        ip_address(host)
-    except ValueError:
+        return not is_public(ip_address(host))
+    except ValueError:  # a name
         return False
-    return not trust.holds(host, port) and not all_public([host])
 
 
 @asynccontextmanager

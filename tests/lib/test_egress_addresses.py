@@ -128,6 +128,8 @@ def test_w1_refuses_an_odd_form(url: str) -> None:
 @pytest.mark.parametrize("url", INNER_ADDRESSES)
 async def test_w1_refuses_an_inner_address(url: str) -> None:
     with pytest.raises(AddressRefused):
+        checked_url(url)
+    with pytest.raises(AddressRefused):
         async with open_url("GET", url):
             pytest.fail("connected")
 

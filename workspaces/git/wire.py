@@ -20,7 +20,6 @@ from aiassist.lib.egress import AddressRefused, Answer, AnswerTooLarge, Caps
 from aiassist.lib.public_egress import (
     Trust,
     checked_url,
-    names_private_address,
     open_url,
 )
 from workspaces.content.paths import shown
@@ -86,8 +85,6 @@ def checked_repository(url: str) -> str:
     except (ValueError, AddressRefused):
         raise GitUrlRefused from None
     if parts.scheme != "https" or parts.query or parts.fragment or "?" in clean:
-        raise GitUrlRefused
-    if names_private_address(clean, trust()):
         raise GitUrlRefused
     if len(parts.path) < 2 or ".." in parts.path.split("/"):
         raise GitUrlRefused
