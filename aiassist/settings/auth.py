@@ -153,17 +153,20 @@ def _providers() -> dict[str, dict[str, Any]]:
             "APPS": [_app("GOOGLE")],
             "SCOPE": _OIDC_SCOPE,
             "AUTH_PARAMS": {"access_type": "online"},
-            "OAUTH_PKCE_ENABLED": True,
         },
         # Graph's /me, which tells who signs in, refuses a token without User.Read.
         "microsoft": {
             "APPS": [_app("MICROSOFT")],
             "SCOPE": [*_OIDC_SCOPE, "User.Read"],
         },
-        "openid_connect": {"APPS": _oidc_apps(), "OAUTH_PKCE_ENABLED": True},
+        "openid_connect": {"APPS": _oidc_apps()},
     }
+    # A code that somebody else got hold of opens nothing: all of them know PKCE.
+    # Source: https://www.rfc-editor.org/rfc/rfc9700#section-2.1.1
     return {
-        name: provider for name, provider in wanted.items() if any(provider["APPS"])
+        name: {**provider, "OAUTH_PKCE_ENABLED": True}
+        for name, provider in wanted.items()
+        if any(provider["APPS"])
     }
 
 

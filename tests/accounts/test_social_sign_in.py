@@ -172,6 +172,7 @@ def test_each_provider_is_switched_on_by_its_variables():
     assert auth0["settings"]["server_url"] == "https://tenant.auth0.com"
     assert oidc["settings"]["server_url"] == "https://idp.example/realm"
     assert auth0["settings"]["scope"] == ["openid", "email", "profile"]
+    assert all(provider["OAUTH_PKCE_ENABLED"] for provider in found.values())
 
 
 def test_m3_a_disconnected_provider_opens_nothing_and_is_noted(idp, db):
