@@ -24,7 +24,8 @@ EMAIL_HOST = env.text("SMTP_HOST", "localhost")
 EMAIL_PORT = env.integer("SMTP_PORT", 587)
 EMAIL_HOST_USER = env.text("SMTP_USER")
 EMAIL_HOST_PASSWORD = env.text("SMTP_PASSWORD")
-EMAIL_USE_TLS = EMAIL_PORT == 587
+EMAIL_USE_TLS = EMAIL_PORT == 587  # asked for once connected
+EMAIL_USE_SSL = EMAIL_PORT == 465  # from the first byte
 EMAIL_TIMEOUT = 10
 
 if TRUSTED_PROXIES:

@@ -61,6 +61,16 @@ def test_c4_the_deployment_check_is_clean():
     assert "no issues" in ended.stdout
 
 
+@pytest.mark.parametrize(
+    ("port", "starts_tls", "is_tls"), [(587, True, False), (465, False, True)]
+)
+def test_mail_is_encrypted_as_its_port_wants_it(port, starts_tls, is_tls):
+    names = ["EMAIL_USE_TLS", "EMAIL_USE_SSL"]
+    ended = boot(production_env(SMTP_PORT=str(port)), SHOWN % names)
+
+    assert list(json.loads(ended.stdout).values()) == [starts_tls, is_tls]
+
+
 def test_cookies_and_transport_are_secure_in_production():
     names = [
         *("DEBUG", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"),
