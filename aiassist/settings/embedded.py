@@ -16,8 +16,8 @@ def _kept_secret(name: str) -> str:
     file = Path(DATA_DIR) / "secrets" / name.lower()
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.touch(mode=0o600)  # never to be read by others, not for a moment
         file.write_text(secrets.token_urlsafe(48))
-        file.chmod(0o600)
     return file.read_text().strip()
 
 

@@ -3,7 +3,7 @@
 from aiassist import env
 
 # Seals secrets that must be read again (git tokens); empty: derived from SECRET_KEY.
-DATA_KEY = env.text("DATA_KEY")
+DATA_KEY = env.text("DATA_KEY") and env.secret("DATA_KEY")
 # Opens what was sealed before DATA_KEY changed; empty: none.
 DATA_KEY_PREVIOUS = env.text("DATA_KEY_PREVIOUS")
 # `host:port` of code hosts in the operator's own network; others must be public.

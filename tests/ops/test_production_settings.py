@@ -47,6 +47,13 @@ def test_c4_it_refuses_a_secret_that_is_none(name: str, value: str):
     assert value not in ended.stderr.splitlines()[-1]
 
 
+def test_c4_a_key_that_seals_is_long_or_none():
+    code = "from aiassist.settings.git import DATA_KEY; print(repr(DATA_KEY))"
+    assert boot(production_env(DATA_KEY=""), code).stdout.strip() == "''"
+    ended = boot(production_env(DATA_KEY="short"), code)
+    assert "ImproperlyConfigured: DATA_KEY must be set" in ended.stderr
+
+
 def test_c4_the_deployment_check_is_clean():
     ended = subprocess.run(
         python("manage.py", "check", "--deploy", "--fail-level", "WARNING"),
