@@ -24,11 +24,16 @@ from typing import Any
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from aiassist.api.problems import CONTENT_TYPE, as_app_error, headers_of
+from aiassist.api.problems import (
+    CONTENT_TYPE,
+    as_app_error,
+    body_too_large,
+    headers_of,
+)
 from aiassist.lib import jsons
 from aiassist.lib.asgi import App, Receive, Scope, Send, end_unclean
 from aiassist.lib.db import keep
-from aiassist.lib.errors import AppError, QuotaExceeded, TooLarge, UnreadableBody
+from aiassist.lib.errors import AppError, QuotaExceeded, UnreadableBody
 from aiassist.lib.request_ids import accepted_or_new, current_request_id
 from aiassist.lib.security_headers import SECURITY_HEADERS
 from assistant.api import answers
@@ -218,7 +223,7 @@ class _Call:
             parts.append(message.get("body", b""))
             n_bytes += len(parts[-1])
             if n_bytes > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-                raise TooLarge("The body is larger than this address takes.")
+                raise body_too_large()
             if not message.get("more_body"):
                 return b"".join(parts)
 

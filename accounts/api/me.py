@@ -36,12 +36,13 @@ _UNKNOWN = problem("not_found", "There is nothing here under this id.", status=4
 
 
 class MeView(AccountAPIView):
-    safe_scope = None
+    safe_scope = ""
 
     @extend_schema(
         operation_id="me_retrieve",
         tags=["Account"],
         summary="Show your profile",
+        description="Of the account that the credential belongs to.",
         responses=MeOutput,
         examples=[_ME],
     )
@@ -89,6 +90,7 @@ class SessionsView(AccountAPIView):
         operation_id="me_sessions_list",
         tags=["Account"],
         summary="List where you are signed in",
+        description="Browsers, tokens, and apps that you let in.",
         responses=SignInListOutput,
         examples=[
             OpenApiExample(
@@ -122,6 +124,7 @@ class SessionView(AccountAPIView):
         operation_id="me_sessions_destroy",
         tags=["Account"],
         summary="End one of your sign-ins",
+        description="Its tokens and open streams end at once.",
         responses={204: None, 404: _UNKNOWN},
     )
     def delete(self, request: Request, session_id: str) -> Response:

@@ -139,6 +139,7 @@ class WebhooksView(AccountAPIView):
         operation_id="webhooks_list",
         tags=[TAG],
         summary="List your webhooks",
+        description="Newest first; never their secrets.",
         responses=WebhookOutput(many=True),
     )
     def get(self, request: Request) -> Response:
@@ -196,6 +197,7 @@ class WebhookView(_OneWebhookView):
         operation_id="webhooks_retrieve",
         tags=[TAG],
         summary="Show a webhook, without its secret",
+        description="`disabled_reason` says why nothing is sent, if so.",
         responses={200: WebhookOutput, 404: _UNKNOWN},
         examples=[_SHOWN],
     )
@@ -206,6 +208,10 @@ class WebhookView(_OneWebhookView):
         operation_id="webhooks_update",
         tags=[TAG],
         summary="Change, disable or enable a webhook",
+        description=(
+            "Only what is sent changes. Enabling starts afresh: nothing was kept "
+            "meanwhile."
+        ),
         request=WebhookChangeInput,
         responses={200: WebhookOutput, 400: _REFUSED, 404: _UNKNOWN},
         examples=[
@@ -226,6 +232,7 @@ class WebhookView(_OneWebhookView):
         operation_id="webhooks_destroy",
         tags=[TAG],
         summary="Remove a webhook, and what was to be sent there",
+        description="What waits to be sent there is dropped.",
         responses={204: None, 404: _UNKNOWN},
     )
     def delete(self, request: Request, webhook_id: str) -> Response:
@@ -275,9 +282,10 @@ class WebhookDeliveriesView(_OneWebhookView):
     pagination_class = NewestFirst  # for the OpenAPI document
 
     @extend_schema(
-        operation_id="webhooks_deliveries",
+        operation_id="webhooks_deliveries_list",
         tags=[TAG],
         summary="List what was sent to a webhook, and what waits",
+        description="Of the last 30 days, newest first.",
         responses={200: DeliveryOutput(many=True), 404: _UNKNOWN},
     )
     def get(self, request: Request, webhook_id: str) -> Response:

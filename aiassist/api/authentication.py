@@ -29,22 +29,23 @@ class PrincipalAuth(BaseAuthentication):
 
 
 class PrincipalAuthScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """Shows both ways of sending a credential in the OpenAPI document."""
+    """Tells the OpenAPI document how to send a credential, and how to get one."""
 
     target_class = PrincipalAuth
-    name = ["BearerAuth", "ApiKeyAuth"]
+    name = ["BearerAuth", "ApiKeyAuth", "SignIn"]
 
     def get_security_definition(self, auto_schema: object) -> list[dict[str, str]]:
         return [
             {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "An API key or a JWT access token.",
+                "description": "An API key, a JWT or an app's access token.",
             },
+            {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             {
-                "type": "apiKey",
-                "in": "header",
-                "name": "X-API-Key",
-                "description": "An API key.",
+                "type": "openIdConnect",
+                "openIdConnectUrl": "/.well-known/openid-configuration",
+                "description": "How an editor or a CLI gets an access token: a device "
+                "code, or a code with PKCE. /guides/sign-in/ shows both.",
             },
         ]

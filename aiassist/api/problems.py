@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
@@ -22,6 +23,7 @@ from aiassist.lib.errors import (
     NotFound,
     PermissionDenied,
     ServiceUnavailable,
+    TooLarge,
     UnreadableBody,
     ValidationFailed,
 )
@@ -90,11 +92,26 @@ def as_app_error(error: Exception) -> AppError | None:
             return ServiceUnavailable(
                 "The database is away. Nothing was lost; try again in a moment."
             )
+        case RequestDataTooBig():
+            return body_too_large()
         case drf.ParseError():
             return UnreadableBody()
         case drf.ValidationError():
             return ValidationFailed(errors=list(field_errors(error.get_full_details())))
     return None
+
+
+def body_too_large() -> TooLarge:
+    """Return the refusal of a body that is not even read to its end."""
+    return TooLarge(
+        "The body is larger than this address takes.",
+        policy="body_bytes",
+        scope="request",
+        limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+        used=None,
+        resets_at=None,
+        alternatives=["Send less at once."],
+    )
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -118,14 +135,6 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
         headers = dict(_drf_headers(error))
         body = problem_body(
             status=status, code=code, detail=detail, request_id=request_id
-        )
-    elif isinstance(error, RequestDataTooBig):
-        status, headers = 413, {}
-        body = problem_body(
-            status=413,
-            code="too_large",
-            detail="The body is larger than this address takes.",
-            request_id=request_id,
         )
     else:
         return None

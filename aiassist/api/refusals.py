@@ -1,22 +1,8 @@
-"""How the OpenAPI document shows that a call may be refused."""
-
-from typing import Any
+"""How a view's OpenAPI operation shows a refusal of its own."""
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
-from rest_framework import serializers
 
 from aiassist.api.problems import problem_body
-
-
-class ProblemOutput(serializers.Serializer[Any]):
-    """RFC 9457, sent as application/problem+json."""
-
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    code = serializers.CharField()
-    request_id = serializers.CharField()
 
 
 def problem(code: str, detail: str, status: int, **more: object) -> OpenApiResponse:
@@ -27,4 +13,6 @@ def problem(code: str, detail: str, status: int, **more: object) -> OpenApiRespo
     example = OpenApiExample(
         code, value=body, status_codes=[status], response_only=True
     )
-    return OpenApiResponse(ProblemOutput, description=detail, examples=[example])
+    return OpenApiResponse(
+        {"$ref": "#/components/schemas/Problem"}, description=detail, examples=[example]
+    )

@@ -176,7 +176,6 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "aiassist",
-    "DESCRIPTION": "A self-hosted backend for an AI coding assistant.",
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -188,23 +187,10 @@ SPECTACULAR_SETTINGS = {
         "KeyStatusEnum": ["active", "expired", "revoked"],
         "UsageStatusEnum": ["ok", "error", "cancelled", "abandoned"],
     },
-    "SECURITY": [{"BearerAuth": []}, {"ApiKeyAuth": []}],
-    "APPEND_COMPONENTS": {
-        "securitySchemes": {
-            "BearerAuth": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "An API key, a JWT or an app's access token.",
-            },
-            "ApiKeyAuth": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-            "SignIn": {
-                "type": "openIdConnect",
-                "openIdConnectUrl": "/.well-known/openid-configuration",
-                "description": "How an editor or a CLI gets an access token: a device "
-                "code, or a code with PKCE. /guides/sign-in/ shows both.",
-            },
-        }
-    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "aiassist.api.document.complete",
+    ],
 }
 
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -1,15 +1,15 @@
 """What the assistant's async doors share."""
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 from adrf.views import APIView  # type: ignore[import-untyped]
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from accounts.principals import Principal
-from aiassist.api.throttles import UnmeteredThrottle
+from accounts.api.base import ScopedView
+from accounts.scopes import ASSISTANT
 from aiassist.lib.errors import AppError
 from assistant.gateway.open import open_turn
 from assistant.gateway.plan import Ask
@@ -30,25 +30,16 @@ class JsonWhateverIsAccepted(DefaultContentNegotiation):
         return first, first.media_type
 
 
-class AsyncView(APIView):  # type: ignore[misc]
-    """An async DRF view; `scope` is what the credential must hold."""
+class AsyncView(ScopedView, APIView):  # type: ignore[misc]
+    """An async DRF view."""
 
-    scope = "assistant"
+    scope = ASSISTANT
     content_negotiation_class = JsonWhateverIsAccepted
     # Calls that fail cost no quota, so a flood of them is held back here; the
     # counts are shared with the other metered doors.
-    throttle_classes = (UnmeteredThrottle,)
     throttle_group = "metered"
     throttle_per_user = "1200/m"
     throttle_per_address = "6000/m"
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        self.principal.require_scope(self.scope)
-
-    @property
-    def principal(self) -> Principal:
-        return cast(Principal, self.request.auth)
 
     def call(self) -> dict[str, Any]:
         """Return what an Ask says about the call itself."""

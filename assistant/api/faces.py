@@ -3,19 +3,13 @@
 from collections.abc import AsyncGenerator
 from typing import Any, ClassVar, cast
 
-from django.core.exceptions import RequestDataTooBig
 from django.http import StreamingHttpResponse
 from rest_framework import exceptions as drf
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from aiassist.api.problems import as_app_error, headers_of
-from aiassist.lib.errors import (
-    AppError,
-    NotAuthenticated,
-    PermissionDenied,
-    TooLarge,
-)
+from aiassist.lib.errors import AppError, NotAuthenticated, PermissionDenied
 from assistant.api.base import AsyncView
 from assistant.api.streams import stream_response
 from assistant.faces.base import HEAD_START_SECONDS, Face, Wanted, written
@@ -53,6 +47,7 @@ class FaceView(WireView):
     """Runs one turn: the face reads the body and writes the answer."""
 
     face: ClassVar[Face]
+    asks_provider = True  # for the OpenAPI document
     # A stream's status line leaves with the first token or after this long: until then
     # a failing provider can still be told by its status, which clients act upon.
     head_start_seconds: ClassVar[float] = HEAD_START_SECONDS
@@ -102,8 +97,6 @@ def _from_drf(error: Exception) -> AppError | None:
             return MethodNotAllowed()
         case drf.UnsupportedMediaType():
             return UnsupportedMediaType()
-        case RequestDataTooBig():
-            return TooLarge("The body is larger than this address takes.")
     return None
 
 

@@ -95,6 +95,9 @@ class ProviderKeysView(AccountAPIView):
         operation_id="provider_keys_list",
         tags=[TAG],
         summary="List your own keys for providers",
+        description=(
+            "Where each goes and its last four characters; never the key itself."
+        ),
         responses=ProviderKeyOutput(many=True),
     )
     def get(self, request: Request) -> Response:
@@ -145,6 +148,9 @@ class ProviderKeyView(_OneKeyView):
         operation_id="provider_keys_retrieve",
         tags=[TAG],
         summary="Show a provider key, without the key",
+        description=(
+            "`listed` are the models that its address told of when it was tried last."
+        ),
         responses={200: ProviderKeyOutput, 404: _UNKNOWN},
         examples=[_SHOWN],
     )
@@ -155,6 +161,7 @@ class ProviderKeyView(_OneKeyView):
         operation_id="provider_keys_replace",
         tags=[TAG],
         summary="Replace a provider key",
+        description="The key is given each time: it is sealed for its address.",
         request=ProviderKeyChangeInput,
         responses={200: ProviderKeyOutput, 403: _NOT_IN_TIER, 404: _UNKNOWN},
         examples=[
@@ -178,6 +185,9 @@ class ProviderKeyView(_OneKeyView):
         operation_id="provider_keys_destroy",
         tags=[TAG],
         summary="Remove a provider key",
+        description=(
+            "Calls run on the platform's key again, if your tier has the provider."
+        ),
         responses={204: None, 404: _UNKNOWN},
     )
     def delete(self, request: Request, provider_key_id: str) -> Response:
@@ -194,6 +204,10 @@ class ProviderKeyTestView(_OneKeyView):
         operation_id="provider_keys_test",
         tags=[TAG],
         summary="Ask the provider for its models with the key",
+        description=(
+            "Costs nothing with the known vendors. `ok` is false when the provider "
+            "refuses it; `code` says why."
+        ),
         request=None,
         responses={200: TrialOutput, 404: _UNKNOWN},
     )

@@ -49,8 +49,9 @@ class TabbyView(WireView):
 class TabbyHealthView(TabbyView):
     @extend_schema(
         tags=_TAGS,
-        operation_id="v1_health_read",
+        operation_id="v1_health_retrieve",
         summary="Say which models serve Tabby's plugins",
+        description="Tabby's plugins ask for it first; of the machine nothing is told.",
         responses=TabbyHealthOutput,
     )
     async def get(self, request: Request) -> Response:
@@ -87,6 +88,9 @@ class TabbyEventsView(TabbyView):
         tags=_TAGS,
         operation_id="v1_events_create",
         summary="Take an editor's event, and forget it",
+        description=(
+            "Tabby's plugins send what they showed. It holds code, so nothing is kept."
+        ),
         request=OpenApiTypes.OBJECT,
         responses={200: None},
         examples=[OpenApiExample("Request", value={"type": "view"}, request_only=True)],
@@ -98,8 +102,9 @@ class TabbyEventsView(TabbyView):
 class TabbySettingView(TabbyView):
     @extend_schema(
         tags=_TAGS,
-        operation_id="v1beta_server_setting_read",
+        operation_id="v1beta_server_setting_retrieve",
         summary="Ask Tabby's plugins to send no telemetry",
+        description="Tabby's plugins read it at their start.",
         responses=TabbySettingOutput,
     )
     async def get(self, request: Request) -> Response:

@@ -59,6 +59,10 @@ class V1ModelsView(WireView):
         tags=["OpenAI-compatible"],
         operation_id="v1_models_list",
         summary="List models",
+        description=(
+            "Those that chat and complete, with context and prices; models that make "
+            "vectors are read one by one."
+        ),
         responses=OpenAIModelListOutput,
     )
     async def get(self, request: Request) -> Response:
@@ -82,8 +86,9 @@ class V1ModelView(WireView):
 
     @extend_schema(
         tags=["OpenAI-compatible"],
-        operation_id="v1_model_read",
+        operation_id="v1_models_retrieve",
         summary="Read a model",
+        description="One that chats, or one that makes vectors.",
         responses=OpenAIModelOutput,
     )
     async def get(self, request: Request, model_id: str) -> Response:
@@ -186,6 +191,8 @@ class V1ResponsesView(FaceView):
 
 
 class V1EmbeddingsView(WireView):
+    asks_provider = True  # for the OpenAPI document
+
     @extend_schema(
         tags=["OpenAI-compatible"],
         operation_id="v1_embeddings_create",

@@ -1,7 +1,7 @@
 """The assistant under /api/v1/assistant/."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -13,12 +13,11 @@ from drf_spectacular.utils import (
 )
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from accounts.principals import Principal
+from accounts.api.base import ScopedView
+from accounts.scopes import ASSISTANT, SEARCH
 from aiassist.api.pagination import newest_first
 from aiassist.api.problems import problem_response
-from aiassist.api.throttles import UnmeteredThrottle
 from aiassist.lib.db import in_db
 from assistant.api import answers
 from assistant.api.base import AsyncView
@@ -45,8 +44,8 @@ from billing.metering.ledger import Settlement
 from billing.models import Tier
 from billing.tiers.selectors import tier_of
 from workspaces.access import get_workspace
-from workspaces.finding.queries import validate_query
 from workspaces.finding.search import search
+from workspaces.finding.queries import validate_query
 from workspaces.models import Workspace
 
 Door = TypeVar("Door", bound=Callable[..., Any])
@@ -67,9 +66,10 @@ _STREAM_EXAMPLE = OpenApiExample(
 
 
 def _answer_schema(
-    summary: str, body: type, example: dict[str, Any]
+    name: str, summary: str, body: type, example: dict[str, Any]
 ) -> Callable[[Door], Door]:
     return extend_schema(
+        operation_id=f"assistant_{name}",
         tags=["Assistant"],
         summary=summary,
         description=(
@@ -104,6 +104,7 @@ class ChatView(AnswerView):
     face = answers.CHAT
 
     @_answer_schema(
+        "chat",
         "Chat about your code",
         ChatInput,
         {"message": "Where are timeouts set?", "workspace_id": "workspace_…"},
@@ -116,6 +117,7 @@ class ExplainView(AnswerView):
     face = answers.EXPLAIN
 
     @_answer_schema(
+        "explain",
         "Explain code",
         ExplainInput,
         {"code": "def f(x):\n    return x * 2\n", "language": "python"},
@@ -128,6 +130,7 @@ class GenerateView(AnswerView):
     face = answers.GENERATE
 
     @_answer_schema(
+        "generate",
         "Generate code",
         GenerateInput,
         {"instruction": "A retry decorator with jitter", "language": "python"},
@@ -140,6 +143,7 @@ class CompleteView(AnswerView):
     face = answers.COMPLETE
 
     @_answer_schema(
+        "complete",
         "Complete code at the cursor",
         CompleteInput,
         {"prefix": "def add(a, b):\n    return ", "suffix": "", "language": "python"},
@@ -155,6 +159,9 @@ class ModelsView(AsyncView):
         tags=["Assistant"],
         operation_id="assistant_models_list",
         summary="List the models that your tier allows",
+        description=(
+            "The first is the default. Prices are micro-dollars for a million tokens."
+        ),
         responses=AIModelsOutput,
     )
     async def get(self, request: Request) -> Response:
@@ -166,25 +173,24 @@ class ModelsView(AsyncView):
         return Response(AIModelsOutput({"results": rows}).data)
 
 
-class QueryView(MeteredMixin, APIView):
+class QueryView(MeteredMixin, ScopedView):
     """Search, metered; an answer of 400 or more costs nothing."""
 
+    scope = SEARCH
     metered_feature = "search"
     workspace_id = ""  # the one searched; "": all
 
     def settlement_of(self, response: Response) -> Settlement:
         return Settlement(workspace_id=self.workspace_id)
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        # The scope is judged first, so that a refused key spends nothing.
-        self.perform_authentication(request)
-        if request.auth is not None:
-            cast(Principal, request.auth).require_scope("search")
-        super().initial(request, *args, **kwargs)
-
     @extend_schema(
+        operation_id="assistant_query",
         tags=["Assistant"],
         summary="Search one or all of your workspaces",
+        description=(
+            "As `POST /workspaces/{id}/search`, over the named workspace or all of "
+            "them. Counts as one request of your quota."
+        ),
         request=QueryInput,
         responses=QueryOutput,
         examples=[
@@ -199,7 +205,7 @@ class QueryView(MeteredMixin, APIView):
         form = QueryInput(data=request.data)
         form.is_valid(raise_exception=True)
         data = form.validated_data
-        user = cast(Principal, request.auth).user
+        user = self.principal.user
         if wanted := data.get("workspace_id"):
             workspaces = [get_workspace(user, wanted)]
             self.workspace_id = wanted
@@ -221,13 +227,14 @@ class QueryView(MeteredMixin, APIView):
         return Response(QueryOutput(found).data)
 
 
-class ConversationsView(APIView):
-    throttle_classes = (UnmeteredThrottle,)
+class ConversationsView(ScopedView):
+    scope = ASSISTANT
 
     @extend_schema(
         tags=["Assistant"],
         operation_id="assistant_conversations_list",
         summary="List your conversations, newest first",
+        description="Those that `POST /assistant/chat` kept.",
         parameters=[
             OpenApiParameter("cursor", OpenApiTypes.STR, description="From `next`."),
             OpenApiParameter("page_size", OpenApiTypes.INT, description="Up to 200."),
@@ -235,37 +242,36 @@ class ConversationsView(APIView):
         responses=ConversationPageOutput,
     )
     def get(self, request: Request) -> Response:
-        principal = cast(Principal, request.auth)
-        principal.require_scope("assistant")
-        rows = Conversation.objects.for_user(principal.user)
+        rows = Conversation.objects.for_user(self.principal.user)
         return newest_first(self, request, rows, ConversationOutput)
 
 
-class ConversationView(APIView):
-    throttle_classes = (UnmeteredThrottle,)
+class ConversationView(ScopedView):
+    scope = ASSISTANT
 
-    def _conversation(self, request: Request, conversation_id: str) -> Conversation:
-        principal = cast(Principal, request.auth)
-        principal.require_scope("assistant")
-        return get_conversation(principal.user, conversation_id)
+    def _conversation(self, conversation_id: str) -> Conversation:
+        return get_conversation(self.principal.user, conversation_id)
 
     @extend_schema(
         tags=["Assistant"],
-        operation_id="assistant_conversation_read",
+        operation_id="assistant_conversations_retrieve",
         summary="Read a conversation with its messages",
+        description="Messages in their order, answers with what they cited.",
         responses=ConversationDetailOutput,
     )
     def get(self, request: Request, conversation_id: str) -> Response:
-        conversation = self._conversation(request, conversation_id)
+        conversation = self._conversation(conversation_id)
         return Response(ConversationDetailOutput(conversation).data)
 
     @extend_schema(
+        operation_id="assistant_conversations_destroy",
         tags=["Assistant"],
         summary="Delete a conversation and its messages",
+        description="At once; usage records stay, without what was said.",
         responses={204: None},
     )
     def delete(self, request: Request, conversation_id: str) -> Response:
-        delete_conversation(self._conversation(request, conversation_id))
+        delete_conversation(self._conversation(conversation_id))
         return Response(status=204)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Any, ClassVar, cast
+from typing import Any
 
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
@@ -14,12 +14,11 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from accounts.principals import Principal
+from accounts.api.base import ScopedView
+from accounts.scopes import USAGE
 from aiassist.api.pagination import NewestFirst, newest_first
 from aiassist.api.refusals import problem
-from aiassist.api.throttles import UnmeteredThrottle
 from aiassist.lib.errors import LimitRefused, NotFound
 from billing.api import examples
 from billing.api import serializers as shapes
@@ -37,36 +36,23 @@ _BAD = problem(
     status=400,
     errors=[{"field": "period", "code": "invalid_choice", "detail": "…"}],
 )
-_NO_SCOPE = problem(
-    "scope_missing",
-    "This API key lacks the scope 'usage'. Create one that has it.",
-    status=403,
-    scope="usage",
-)
 
 
-class BillingView(APIView):
-    # The caller's own numbers; seeing them costs no quota. (A docstring here would
-    # be every operation's description.)
-    throttle_classes = [UnmeteredThrottle]
+class BillingView(ScopedView):
+    """The caller's own numbers; seeing them costs no quota."""
+
     throttle_group = "billing"
-    required_scope: ClassVar[str] = ""  # "": any credential
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        if self.required_scope:
-            self.principal.require_scope(self.required_scope)
-
-    @property
-    def principal(self) -> Principal:
-        return cast(Principal, self.request.auth)
 
 
 class LimitsView(BillingView):
     @extend_schema(
         tags=["Limits"],
         summary="What your tier allows and what is left",
-        operation_id="limits_read",
+        description=(
+            "Windows, sizes, features and providers, exceptions that staff made for "
+            "you included."
+        ),
+        operation_id="limits_retrieve",
         responses=shapes.LimitsOutput,
         examples=[examples.LIMITS],
     )
@@ -78,6 +64,10 @@ class LimitsCheckView(BillingView):
     @extend_schema(
         tags=["Limits"],
         summary="Ask whether a call would be allowed; nothing is spent",
+        description=(
+            "Judged by what judges the call itself; every reason against it is told, "
+            "as the problem that the call would answer."
+        ),
         operation_id="limits_check",
         request=shapes.LimitsCheckInput,
         responses={200: shapes.LimitsCheckOutput, 400: _BAD},
@@ -92,14 +82,17 @@ class LimitsCheckView(BillingView):
 
 
 class UsageView(BillingView):
-    required_scope = "usage"
+    scope = USAGE
 
     @extend_schema(
         tags=["Usage"],
         summary="What you used today, in 7 or in 30 days",
-        operation_id="usage_read",
+        description=(
+            "Sums, a series by hour or day, and shares by feature, provider and model."
+        ),
+        operation_id="usage_retrieve",
         parameters=[shapes.UsageInput],
-        responses={200: shapes.UsageOutput, 400: _BAD, 403: _NO_SCOPE},
+        responses={200: shapes.UsageOutput, 400: _BAD},
         examples=[examples.USAGE],
     )
     def get(self, request: Request) -> Response:
@@ -131,13 +124,14 @@ class CSVRenderer(BaseRenderer):
 
 
 class UsageRecordsView(BillingView):
-    required_scope = "usage"
+    scope = USAGE
     renderer_classes = [JSONRenderer, CSVRenderer]
     pagination_class = NewestFirst
 
     @extend_schema(
         tags=["Usage"],
         summary="Your metered calls one by one, as JSON pages or as CSV",
+        description="Newest first. CSV holds all rows at once and has no pages.",
         operation_id="usage_records_list",
         parameters=[
             shapes.RecordsInput,
@@ -149,7 +143,6 @@ class UsageRecordsView(BillingView):
             (200, "application/json"): shapes.RecordPageOutput,
             (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, "All rows."),
             (400, "application/problem+json"): _BAD,
-            (403, "application/problem+json"): _NO_SCOPE,
         },
     )
     def get(self, request: Request) -> HttpResponseBase:
@@ -171,13 +164,14 @@ class UsageRecordsView(BillingView):
 
 
 class InsightsView(BillingView):
-    required_scope = "usage"
+    scope = USAGE
 
     @extend_schema(
         tags=["Usage"],
         summary="Favourite features, habits, the tier that fits, what to save",
+        description="Of the last 30 days.",
         operation_id="usage_insights",
-        responses={200: shapes.InsightsOutput, 403: _NO_SCOPE},
+        responses={200: shapes.InsightsOutput},
         examples=[examples.INSIGHTS],
     )
     def get(self, request: Request) -> Response:

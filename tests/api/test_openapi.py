@@ -1,15 +1,24 @@
 """The OpenAPI document: made without a warning, and true about what holds for all."""
 
+import json
+import re
+from collections import defaultdict
 from typing import Any
 
 import pytest
 from django.test import Client
 from drf_spectacular.drainage import GENERATOR_STATS, reset_generator_stats
 from drf_spectacular.generators import SchemaGenerator
+from rest_framework.test import APIClient
 
+from accounts.keys import create_key
+from accounts.scopes import ALL_SCOPES
+from aiassist.api.document import TAGS
+from tests.support import openapi
 from tests.support.people import Person
 
 KEY = "Idempotency-Key"
+SCOPE = re.compile(r"\nScope: `(\w+)`\.$")
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +60,9 @@ def test_q13_each_post_of_a_user_tells_of_the_key(document: Any) -> None:
     }
     assert telling <= posts
     for name in telling:
-        for response in found[name]["responses"].values():
-            assert "Idempotent-Replayed" in response["headers"], name
+        for status, response in found[name]["responses"].items():
+            told = "Idempotent-Replayed" in response.get("headers", ())
+            assert told == status.startswith("2"), name
 
 
 @pytest.mark.parametrize("face", ["chat/completions", "completions", "responses"])
@@ -64,3 +74,47 @@ def test_each_face_tells_of_the_workspaces_header(face: str, document: Any) -> N
 
 def test_it_is_served(alice: Person) -> None:
     assert Client().get("/api/schema").status_code == 200
+
+
+def test_every_operation_says_what_it_does_and_how_it_refuses(document: Any) -> None:
+    found = operations(document)
+
+    names = [described["operationId"] for described in found.values()]
+    assert len(set(names)) == len(names)
+    for name, described in found.items():
+        told = SCOPE.sub("", described["description"])
+        assert described["summary"] and told.strip(), name
+        assert not described["operationId"].startswith("api_"), name
+        assert set(described["tags"]) <= TAGS.keys(), name
+        wanted = {"429", "503"} | ({"401", "403"} if "security" in described else set())
+        assert wanted <= described["responses"].keys(), name
+
+
+def test_what_it_refers_to_is_there(document: Any) -> None:
+    for target in set(re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document))):
+        part = document
+        for name in target.split("/"):
+            part = part[name]
+
+
+def test_each_operation_takes_the_scope_that_it_tells_of(
+    document: Any, alice: Person
+) -> None:
+    """A key with every other scope is refused, and told which one it lacks."""
+    found = operations(document)
+    keys = {
+        scope: create_key(alice.user, scope, ALL_SCOPES - {scope})[1]
+        for scope in ALL_SCOPES
+    }
+    anything: Any = defaultdict(lambda: "x")
+    for operation in openapi.operations():
+        told = SCOPE.search("\n" + found[operation.name].get("description", ""))
+        if told is None:
+            continue
+        client = APIClient()
+        client.credentials(HTTP_X_API_KEY=keys[told[1]])
+
+        answer = operation.send(client, anything)
+
+        assert answer.status_code == 403, operation.name
+        assert f"'{told[1]}'" in answer.content.decode(), operation.name

@@ -1,33 +1,17 @@
 """What the workspaces' API views share."""
 
-from typing import Any, ClassVar
-
-from rest_framework.request import Request
-from rest_framework.views import APIView
-
-from accounts.principals import Principal
+from accounts.api.base import ScopedView
+from accounts.scopes import WORKSPACES
 from aiassist.api.refusals import problem
-from aiassist.api.throttles import UnmeteredThrottle
 from workspaces.access import get_workspace
 from workspaces.models import Workspace
 
 
-class WorkspaceAPIView(APIView):
+class WorkspaceAPIView(ScopedView):
     """A view below one workspace, or over all of the principal's."""
 
-    scope: ClassVar[str] = "workspaces"
-    throttle_classes = [UnmeteredThrottle]
+    scope = WORKSPACES
     throttle_group = "workspaces"
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        self.principal.require_scope(self.scope)
-
-    @property
-    def principal(self) -> Principal:
-        auth = self.request.auth
-        assert isinstance(auth, Principal)
-        return auth
 
     def get_workspace(self) -> Workspace:
         """Return the workspace of the address. Raises NotFound for strangers."""

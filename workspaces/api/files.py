@@ -284,6 +284,9 @@ class FilesView(WorkspaceAPIView):
         operation_id="files_list",
         tags=_TAGS,
         summary="List a workspace's files",
+        description=(
+            "In the order of their paths; `skipped` says why one is not searched."
+        ),
         responses=FileOutput(many=True),
     )
     def get(self, request: Request, workspace_id: str) -> Response:

@@ -85,6 +85,9 @@ class ImportView(WorkspaceAPIView):
         operation_id="import_retrieve",
         tags=_TAGS,
         summary="Show what the workspace follows",
+        description=(
+            "The commit that is here, the schedule, the last error; never the token."
+        ),
         responses={200: ImportOutput, 404: UNKNOWN, 409: _NOT_IMPORTED},
     )
     def get(self, request: Request, workspace_id: str) -> Response:

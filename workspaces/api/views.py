@@ -9,6 +9,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.scopes import SEARCH
 from aiassist.api.pagination import NewestFirst, newest_first
 from aiassist.api.refusals import problem
 from aiassist.lib.db import release_connections
@@ -74,6 +75,7 @@ class WorkspacesView(WorkspaceAPIView):
         operation_id="workspaces_list",
         tags=["Workspaces"],
         summary="List your workspaces",
+        description="Newest first, with what each holds and how its index is.",
         responses=WorkspaceOutput(many=True),
     )
     def get(self, request: Request) -> Response:
@@ -84,6 +86,10 @@ class WorkspacesView(WorkspaceAPIView):
         operation_id="workspaces_create",
         tags=["Workspaces"],
         summary="Create an empty workspace",
+        description=(
+            "Bring code in with an archive, a sync or an import. Your tier says how "
+            "many you may have."
+        ),
         request=WorkspaceInput,
         responses={
             201: WorkspaceOutput,
@@ -108,6 +114,10 @@ class WorkspaceView(WorkspaceAPIView):
         operation_id="workspaces_retrieve",
         tags=["Workspaces"],
         summary="Show a workspace",
+        description=(
+            "`status` is `empty`, `indexing`, `ready` or `failed`; a search works "
+            "from the first words read on."
+        ),
         responses={200: WorkspaceOutput, 404: UNKNOWN},
         examples=[_WORKSPACE_EXAMPLE],
     )
@@ -174,6 +184,7 @@ class JobsView(WorkspaceAPIView):
         operation_id="index_jobs_list",
         tags=["Index jobs"],
         summary="List a workspace's index jobs",
+        description="Newest first.",
         responses=IndexJobOutput(many=True),
     )
     def get(self, request: Request, workspace_id: str) -> Response:
@@ -186,6 +197,7 @@ class JobView(WorkspaceAPIView):
         operation_id="index_jobs_retrieve",
         tags=["Index jobs"],
         summary="Show an index job",
+        description="How far it is, what was left out and why, and how it ended.",
         responses={200: IndexJobOutput, 404: UNKNOWN},
         examples=[_JOB_EXAMPLE],
     )
@@ -253,7 +265,7 @@ class JobEventsView(WorkspaceAPIView):
 
 
 class SearchView(MeteredMixin, WorkspaceAPIView):
-    scope = "search"
+    scope = SEARCH
     throttle_classes = []  # it is metered
     metered_feature = "search"
 
