@@ -83,7 +83,7 @@ def test_u7_a_sign_up_answers_the_same(alice):
     assert len(mail.outbox) == 2
 
 
-def median_seconds(work, rounds=15):
+def median_seconds(work, rounds=11):
     taken = []
     for _ in range(rounds):
         a_while_later()
@@ -107,6 +107,28 @@ def test_u7_the_jwt_door_takes_as_long_for_nobody(real_hasher, db, post):
     unknown = median_seconds(
         lambda: post("auth/token", {"email": NOBODY, "password": "wrong"})
     )
+    assert alike(known, unknown), (known, unknown)
+
+
+LOGIN, RESET = "/accounts/login/", "/accounts/password/reset/"
+
+
+@pytest.mark.parametrize(
+    ("door", "form"),
+    [(LOGIN, {"login": "{}", "password": "x"}), (RESET, {"email": "{}"})],
+)
+def test_u7_a_door_of_the_site_takes_as_long_for_nobody(
+    real_hasher, db, settings, door, form
+):
+    settings.ACCOUNT_RATE_LIMITS = False
+    user = UserFactory(email="slow@example.test")
+
+    def sent(email):
+        filled = {name: value.format(email) for name, value in form.items()}
+        assert Client().post(door, filled).status_code in (200, 302)
+
+    known = median_seconds(lambda: sent(user.email))
+    unknown = median_seconds(lambda: sent(NOBODY))
     assert alike(known, unknown), (known, unknown)
 
 

@@ -1,4 +1,4 @@
-"""W7, W10: what receivers get, and what becomes of those that misbehave."""
+"""W7, W10, W12: what receivers get, and what becomes of those that misbehave."""
 
 import json
 import time
@@ -18,13 +18,14 @@ from standardwebhooks import WebhookVerificationError
 
 from accounts import mails
 from accounts.keys import create_key
-from accounts.models import User, Webhook, WebhookDelivery
+from accounts.models import ApiKey, User, Webhook, WebhookDelivery
 from accounts.webhooks import endpoints, events, sending
 from aiassist.lib.clock import now
 from aiassist.lib.egress import Caps
 from tests.accounts.test_webhooks import WEBHOOKS, account
 from tests.fakes.webhook_receiver import Heard, Receiver
 from tests.support.people import Person
+from tests.support.processes import Process, django_env, python, unmeasured
 from tests.support.queue import SentTasks
 
 PAST = now() - timedelta(days=1)
@@ -369,6 +370,47 @@ def test_j5_what_a_dead_broker_or_worker_lost_is_sent_again(
 
     assert len(receiver.heard) == 1
     assert WebhookDelivery.objects.get().attempts == 2
+
+
+_KILLED = """
+import os, signal, sys
+import django; django.setup()
+from django.db import transaction
+from accounts.keys import create_key
+from accounts.models import User
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+for moment in ("before its commit", "after its commit"):
+    if child := os.fork():
+        os.waitpid(child, 0)
+        continue
+    with transaction.atomic():
+        if moment == "after its commit":
+            transaction.on_commit(kill)  # before anything is sent
+        create_key(User.objects.get(pk=sys.argv[1]), moment)
+        if moment == "before its commit":
+            kill()
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_w12_of_processes_killed_around_a_commit_what_was_committed_is_told(
+    told: Told, receiver: Receiver, queue: SentTasks, tmp_path: Path
+) -> None:
+    script = python("-c", _KILLED, told.user.pk)
+    with Process(script, log=tmp_path / "log", env=unmeasured(django_env())) as killed:
+        assert killed.wait(seconds=60) == 0, killed.output
+    assert queue.names == []
+
+    assert sending.sweep() == 1
+    queue.run()
+
+    kept = ApiKey.objects.for_user(told.user).get()
+    assert kept.name == "after its commit"
+    (heard,) = receiver.heard
+    assert verified(told.secret, heard)["data"]["key_id"] == kept.pk
 
 
 def test_a_message_that_takes_its_worker_along_each_time_comes_to_an_end(
