@@ -23,7 +23,7 @@ from tests.clients.site import PROVIDERS, Site
 from tests.clients.trial import TRIALS, Bench, Client, Passed
 
 CLIENTS: tuple[Client, ...] = (*SDKS, *AGENTS)
-# Those of the clients that are tried with each provider; the others with OpenAI alone.
+# Those of the clients that are tried over each wire; the others over OpenAI's chat.
 WITH_EACH = frozenset({"python", "anthropic", "codex", "claude-code"})
 
 
@@ -170,7 +170,7 @@ def _options() -> argparse.Namespace:
         "--provider",
         action="append",
         choices=PROVIDERS,
-        help="whose wire the model speaks (default: both)",
+        help="which wire the model speaks (default: all)",
     )
     parser.add_argument(
         "--seconds", type=float, default=120, help="for each trial (default: 120)"

@@ -1,8 +1,8 @@
 """A model that follows a script: it calls one tool, reads the result, says the end.
 
-It speaks OpenAI's chat and Anthropic's messages (`tests.clients.wires`). A `Task` is
-recognised by a word in its prompt, so that a client's other questions (a title, a
-summary) do not disturb it.
+It speaks OpenAI's chat and responses, and Anthropic's messages: `tests.clients.wires`.
+A `Task` is recognised by a word in its prompt, so that a client's other questions (a
+title, a summary) do not disturb it.
 """
 
 import itertools

@@ -11,6 +11,7 @@ from typing import Self
 
 import httpx2
 
+from tests.clients.wires import NAME
 from tests.e2e.platform import archive
 from tests.support.ports import free_port, wait_for
 from tests.support.processes import ROOT, Process, python
@@ -27,17 +28,27 @@ class Block:
     text: str
 
 
+_OPENAI = {"OPENAI_API_KEY": "sk-of-the-operator", "OPENAI_BASE_URL": "{url}/v1"}
 # How each provider is set up; `{url}` is the scripted model's.
 PROVIDERS = {
-    "openai": {
-        "OPENAI_API_KEY": "sk-of-the-operator",
-        "OPENAI_BASE_URL": "{url}/v1",
-    },
+    "openai": _OPENAI,
+    "responses": _OPENAI,
     "anthropic": {
         "ANTHROPIC_API_KEY": "sk-of-the-operator",
         "ANTHROPIC_BASE_URL": "{url}",
     },
 }
+# What staff enter so that OpenAI's models are had over its responses.
+_OVER_RESPONSES = f"""
+from assistant.models import AIModel
+model = AIModel.objects.create(
+    provider="openai", name="{NAME}", upstream_name="{NAME}", context_window=200_000,
+    price_in_usd_micros=0, price_out_usd_micros=0,
+)
+model.upstreams.create(
+    name="own", provider="openai-responses", upstream_name="{NAME}"
+)
+"""
 
 
 class Site:
@@ -45,6 +56,7 @@ class Site:
 
     def __init__(self, home: Path, provider: str, url: str) -> None:
         home.mkdir(parents=True)
+        self._provider = provider
         self._password = secrets.token_urlsafe(16)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -69,6 +81,8 @@ class Site:
         self.process.wait_for_output("is ready at", seconds=90)
         self._manage("create_user", EMAIL, AIASSIST_PASSWORD=self._password)
         self._manage("set_tier", EMAIL, TIER)
+        if self._provider == "responses":
+            self._manage("shell", "-c", _OVER_RESPONSES)
         self._sign_in()
         return self
 

@@ -1,9 +1,13 @@
-"""The words in which the scripted model is asked and answers: OpenAI's, Anthropic's."""
+"""The words in which the scripted model is asked and answers.
+
+OpenAI's chat, its responses, and Anthropic's messages.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from tests.fakes import responses
 from tests.fakes.providers import Script, anthropic_blocks, sse
 
 NAME = "stand-in"
@@ -113,8 +117,52 @@ class AnthropicMessages:
         )
 
 
+class OpenAIResponses:
+    """A thought comes before each answer, as with the models that it is made for."""
+
+    def offered(self, body: Body) -> Offered:
+        return {name: tool for name, _, tool in _tools(body)}
+
+    def results(self, body: Body) -> Sequence[str]:
+        items = body["input"] if isinstance(body["input"], list) else []
+        return [_text(item["output"]) for item in items if "output" in item]
+
+    def said(self, body: Body, text: str) -> Script:
+        middle = len(text) // 2
+        parts = [part for part in (text[:middle], text[middle:]) if part]
+        return self._answer(body, responses.message(*parts))
+
+    def called(self, body: Body, call: Call, *, number: int) -> Script:
+        wanted, arguments = call
+        namespace, name = next(
+            (namespace, tool["name"])
+            for name, namespace, tool in _tools(body)
+            if name == wanted
+        )
+        call_id = f"call_scripted_{number}"
+        return self._answer(
+            body, responses.call(name, json.dumps(arguments), call_id, namespace)
+        )
+
+    def _answer(self, body: Body, item: list[dict[str, Any]]) -> Script:
+        answered = responses.streamed if body.get("stream") else responses.at_once
+        return answered(responses.thought(), item)
+
+
 def wire_of(path: str) -> Wire:
-    return AnthropicMessages() if path.endswith("/messages") else OpenAIChat()
+    if path.endswith("/messages"):
+        return AnthropicMessages()
+    return OpenAIResponses() if path.endswith("/responses") else OpenAIChat()
+
+
+def _tools(body: Body) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield the name of each tool, which a namespace's name precedes, and both."""
+    for tool in body.get("tools") or ():
+        if tool["type"] == "namespace":
+            for inner in tool["tools"]:
+                yield f"{tool['name']}__{inner['name']}", tool["name"], inner
+        elif tool["type"] in ("function", "custom"):
+            yield tool["name"], "", tool
 
 
 def _text(content: object) -> str:

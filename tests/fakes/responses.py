@@ -50,9 +50,12 @@ def thought(text: str = "I must read.") -> list[dict[str, Any]]:
     ]
 
 
-def call(name: str, arguments: str, call_id: str = "call_1") -> list[dict[str, Any]]:
+def call(
+    name: str, arguments: str, call_id: str = "call_1", namespace: str = ""
+) -> list[dict[str, Any]]:
     """The events of a tool call, its arguments in two pieces."""
     item = {"id": "fc_1", "type": "function_call", "call_id": call_id, "name": name}
+    item |= {"namespace": namespace} if namespace else {}
     half, kind = len(arguments) // 2, "response.function_call_arguments"
     return [
         {"type": "response.output_item.added", "item": {**item, "arguments": ""}},
