@@ -23,6 +23,9 @@ def test_a_body_beyond_the_limit_is_413(
     answered = post(alice, path, b'{"message": "' + b"x" * 1000 + b'"}')
 
     assert answered.status_code == 413
+    if path == CHAT:
+        told = answered.json()
+        assert (told["policy"], told["limit"]) == ("body_bytes", 1000)
 
 
 @pytest.mark.parametrize(
