@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 
 from tests.support.processes import ROOT
 
@@ -110,6 +111,18 @@ def test_nothing_starts_before_the_schema_is_there() -> None:
     for part in ("web", "worker", "beat"):
         (waiting,) = PODS[f"aiassist-{part}"]["initContainers"]
         assert "manage.py migrate --check" in waiting["command"][-1]
+
+
+def test_the_gateway_leads_to_the_site_for_as_long_as_a_stream_lasts() -> None:
+    route = of_kind("HTTPRoute")["aiassist"]["spec"]
+    (rule,) = route["rules"]
+    (port,) = of_kind("Service")["aiassist-web"]["spec"]["ports"]
+
+    assert rule["backendRefs"] == [{"name": "aiassist-web", "port": port["port"]}]
+    assert route["hostnames"] == [SETTINGS["ALLOWED_HOSTS"]]
+    assert SETTINGS["CSRF_TRUSTED_ORIGINS"] == f"https://{SETTINGS['ALLOWED_HOSTS']}"
+    longest = int(rule["timeouts"]["request"].removesuffix("s"))
+    assert longest > settings.PROVIDER_TOTAL_TIMEOUT_SECONDS
 
 
 def test_scalers_and_budgets_name_what_there_is() -> None:
