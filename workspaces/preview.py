@@ -2,21 +2,26 @@
 
 Chunks are estimated from bytes. How many bytes a chunk takes is measured on the heads
 of files that the client sends, cut by the real splitter; without heads, averages of
-known repositories must do. The time is that of this server's last index jobs.
+known repositories must do. So the answer names the files whose heads would settle it.
+The time is that of this server's last index jobs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from heapq import nlargest, nsmallest
+from zlib import crc32
 
 from billing.models import Tier
 from billing.tiers.selectors import tier_of, tiers_by_rank
 from workspaces.content.paths import normalise
 from workspaces.content.storage import charged_bytes, megabytes
 from workspaces.content.texts import (
+    MAX_LINE_CHARS,
     MAX_TEXT_BYTES,
     NotIndexable,
     indexable_text,
     objection,
+    too_long_a_line,
 )
 from workspaces.errors import PathRefused
 from workspaces.ignoring.filters import GENERATED
@@ -36,7 +41,9 @@ from workspaces.models import (
 from workspaces.receiving.archives import reason_of, too_long, visible
 
 MAX_HEAD_CHARS = 64 * 1024  # of one file
-MAX_CUT_BYTES = 1024 * 1024  # of all heads that are cut to measure
+MAX_CUT_BYTES = 3 * 512 * 1024  # of all heads that are cut to measure
+# Whose heads settle the estimate: those that weigh most, and others as they come.
+LARGEST, OTHERS = 40, 120
 ENOUGH_BYTES = 32 * 1024  # of one language: then its own measure is believed alone
 # Bytes a chunk, used where no head was sent: geometric means over 24 repositories (each
 # counts by the root of its chunks), given in docs/developer/indexing-performance.md.
@@ -79,6 +86,7 @@ class NamedFile:
     size: int
     sha256: str = ""
     head: str | None = None  # its first characters; None: not sent
+    longest_line: int = 0  # characters; 0: unknown
 
 
 @dataclass(slots=True)
@@ -113,6 +121,7 @@ class Preview:
     seconds: float = 0.0
     chunks_per_second: float = 0.0
     is_measured: bool = False  # False: nothing was indexed here yet
+    heads_wanted: list[str] = field(default_factory=list)  # paths; none: settled
     languages: dict[str, LanguageShare] = field(default_factory=dict)
     skips: Skips = field(
         default_factory=lambda: Skips(limit=LeftOutFile.MAX_PER_WORKSPACE)
@@ -141,6 +150,7 @@ def preview(
     stored, kept = _judge(files, rules, found)
     _judge_limits(workspace, stored, tier, found)
     _estimate(workspace, kept, found)
+    found.heads_wanted = _heads_wanted(kept)
     return found
 
 
@@ -173,6 +183,8 @@ def _judge(
 def _objection(file: NamedFile, verdict: Verdict) -> str:
     if file.size > MAX_TEXT_BYTES:
         return f"It has more than {MAX_TEXT_BYTES // 1024**2} MB: stored, not indexed."
+    if file.longest_line > MAX_LINE_CHARS:
+        return too_long_a_line(file.longest_line)
     if file.head is None:
         return ""
     head = file.head.encode("utf-8", "surrogateescape")
@@ -273,13 +285,10 @@ def _estimate(
 
 
 def _cut_heads(kept: Mapping[str, NamedFile]) -> dict[str, tuple[int, int]]:
-    """Cut heads as the indexer would; return the bytes cut and the chunks of each.
-
-    Which ones does not depend on the order of names, so no folder weighs more.
-    """
+    """Cut heads as the indexer would; return the bytes cut and the chunks of each."""
     with_head = sorted(
         (path for path, file in kept.items() if file.head),
-        key=lambda path: (hash_of(path), path),
+        key=_spread,
     )
     cut: dict[str, tuple[int, int]] = {}
     left = MAX_CUT_BYTES
@@ -297,12 +306,18 @@ def _cut_heads(kept: Mapping[str, NamedFile]) -> dict[str, tuple[int, int]]:
     return cut
 
 
-def hash_of(path: str) -> int:
-    """Spread paths evenly and alike in every process."""
-    value = 2166136261
-    for byte in path.encode():
-        value = (value ^ byte) * 16777619 & 0xFFFFFFFF
-    return value
+def _heads_wanted(kept: Mapping[str, NamedFile]) -> list[str]:
+    """Name the files whose heads would settle the estimate and are not known."""
+    texts = [path for path, file in kept.items() if file.size]
+    largest = nlargest(LARGEST, texts, key=lambda path: (kept[path].size, path))
+    others = nsmallest(OTHERS, texts, key=_spread)
+    chosen = dict.fromkeys(largest + others)
+    return [path for path in chosen if kept[path].head is None]
+
+
+def _spread(path: str) -> tuple[int, str]:
+    """Order files in a way that no folder weighs more by its name."""
+    return crc32(path.encode()), path
 
 
 def _density(

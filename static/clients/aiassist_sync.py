@@ -35,7 +35,8 @@ PRUNED = {
 BATCH_BYTES = 2 * 1024 * 1024
 BATCH_FILES = 250
 HEAD_CHARS = 8000
-LARGEST, OTHERS = 40, 80  # whose heads a preview sends
+LONGEST_TEXT = 2 * 1024 * 1024  # what is longer is not indexed
+ROUNDS = 4  # a file may turn out to be no text: then another one's head is asked for
 TRIES = 6
 SETTLED_NS = 3 * 10**9  # FAT counts a file's time in steps of two seconds
 
@@ -434,16 +435,15 @@ def wait(service, workspace, job):
 
 def preview(service, workspace, folder):
     """Show what a sync would do; nothing is sent but names, sizes and some heads."""
-    there = listed(folder)
-    files = {path: {"size": seen.st_size} for path, seen in there.items()}
-    by_size = sorted(files, key=lambda path: -files[path]["size"])
-    add_heads(folder, files, by_size[: 10 * LARGEST], LARGEST)
-    add_heads(folder, files, list(files)[:: max(1, len(files) // OTHERS)], OTHERS)
-    found = service.call(
-        "POST",
-        f"/workspaces/{workspace}/preview",
-        {"files": files, "ignore_files": ignore_texts(folder, files)},
-    )
+    files = {path: {"size": seen.st_size} for path, seen in listed(folder).items()}
+    body = {"files": files, "ignore_files": ignore_texts(folder, files)}
+    for _ in range(ROUNDS):
+        found = service.call("POST", f"/workspaces/{workspace}/preview", body)
+        wanted = [path for path in found["heads_wanted"] if path in files]
+        if not wanted:
+            break
+        for path in wanted:
+            files[path].update(beginning(folder, path))
     estimate, fit = found["estimate"], found["fit"]
     say("%d files, %d bytes" % (found["files"], found["bytes"]))
     for language, share in sorted(
@@ -462,22 +462,21 @@ def preview(service, workspace, folder):
     return bool(fit["fits"])
 
 
-def add_heads(folder, files, paths, most):
-    """Add the first lines of so many texts among these, by which chunks are counted."""
-    for path in paths:
-        # Never of a file that may hold secrets.
-        if most == 0 or "head" in files[path] or is_private(path):
-            continue
-        try:
-            with open(os.path.join(folder, path), "rb") as file:
-                head = file.read(HEAD_CHARS)
-        except OSError:
-            continue
-        is_text = b"\0" not in head
-        most -= is_text
-        # Of what is no text so much that it is seen to be none.
-        part = head if is_text else head[: head.index(b"\0") + 1]
-        files[path]["head"] = part.decode("utf-8", "ignore")
+def beginning(folder, path):
+    """What the service counts chunks by: of no text as much as shows that."""
+    if is_private(path):  # the service does not ask for these
+        return {"head": ""}
+    try:
+        with open(os.path.join(folder, path), "rb") as file:
+            data = file.read(LONGEST_TEXT)
+    except OSError:
+        return {"head": ""}
+    head = data[:HEAD_CHARS]
+    if b"\0" in head:
+        return {"head": head[: head.index(b"\0") + 1].decode("utf-8", "ignore")}
+    lines = data.decode("utf-8", "replace").replace("\r", "\n").split("\n")
+    longest = max(map(len, lines))
+    return {"head": head.decode("utf-8", "ignore"), "longest_line": longest}
 
 
 def is_private(path):

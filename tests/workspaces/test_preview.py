@@ -1,7 +1,7 @@
 """What a preview promises is what then happens, and it changes nothing."""
 
-import random
 import subprocess
+import sysconfig
 from functools import cache
 from pathlib import Path
 
@@ -52,25 +52,75 @@ def really(files, kept):
     return sum(n_chunks_of(path, files[path]) for path in kept)
 
 
-@pytest.mark.parametrize(("largest", "others", "most"), [(40, 80, 0.1), (0, 0, 0.25)])
-def test_the_estimate_of_our_own_sources_is_near_the_truth(
-    alice, queue, largest, others, most
-):
-    """Within a tenth with the heads that the sync script sends (0.25 without any)."""
-    files = own_sources()
-    by_size = sorted(files, key=lambda path: -len(files[path]))
-    heads = {*by_size[:largest], *random.Random(1).sample(sorted(files), others)}
-    found = preview(
-        workspace=alice.workspace,
-        files=told(files, heads=heads),
-        ignore_files={".gitignore": files[".gitignore"].decode()},
-    )
+def settled(workspace, files, **rest):
+    """Preview these files as the sync script does: until no head is wanted."""
+    named = told(files)
+    for _ in range(4):
+        found = preview(workspace=workspace, files=named, **rest)
+        for path in found.heads_wanted:
+            named[path] = NamedFile(
+                len(files[path]),
+                head=files[path][:8000].decode("utf-8", "ignore"),
+                longest_line=max(map(len, files[path].splitlines())),
+            )
+        if not found.heads_wanted:
+            break
+    return found
+
+
+def truth_of(files, found):
     left_out = {entry["path"] for entry in found.skips.entries}
+    return really(files, files.keys() - left_out)
 
-    truth = really(files, files.keys() - left_out)
 
-    assert abs(found.chunks - truth) < most * truth, (found.chunks, truth)
+def test_the_estimate_of_our_own_sources_is_near_the_truth(alice, queue):
+    """Within a tenth once no head is wanted; within a quarter before."""
+    files = own_sources()
+    rules = {".gitignore": files[".gitignore"].decode()}
+    first = preview(workspace=alice.workspace, files=told(files), ignore_files=rules)
+    found = settled(alice.workspace, files, ignore_files=rules)
+
+    truth = truth_of(files, found)
+
+    assert len(first.heads_wanted) > 100
+    assert abs(first.chunks - truth) < 0.25 * truth, (first.chunks, truth)
+    assert abs(found.chunks - truth) < 0.1 * truth, (found.chunks, truth)
     assert found.files == len(files) - found.skips.count
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["numpy/_core/include", "unfold", "drf_spectacular", "tree_sitter_c", "mypy/test"],
+)
+def test_others_sources_are_estimated_within_a_tenth(alice, queue, folder):
+    """C, JavaScript, CSS, HTML, Scheme, Python and whatever else they hold."""
+    root = Path(sysconfig.get_paths()["purelib"])
+    files = {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    found = settled(alice.workspace, files)
+
+    truth = truth_of(files, found)
+
+    assert not found.heads_wanted
+    assert abs(found.chunks - truth) <= max(2, 0.1 * truth), (found.chunks, truth)
+
+
+def test_a_line_too_long_far_below_the_head_is_told_beforehand(alice, queue):
+    code = "".join(f"int f{n}(void) {{ return {n}; }}\n" for n in range(2_000))
+    files = {"a.h": code.encode(), "b.h": (code + "x" * 25_578).encode()}
+
+    found = settled(alice.workspace, files)
+
+    assert found.files == 1
+    assert found.skips.entries == [
+        {
+            "path": "b.h",
+            "reason": "It has a line of 25,578 characters: generated or minified.",
+        }
+    ]
 
 
 def test_what_it_says_is_what_an_upload_then_does(alice, indexer: Indexer):
@@ -200,6 +250,8 @@ def test_f2_hostile_names_are_listed_with_their_reasons(alice):
         {"files": {"a": {"size": 1, "sha256": "xyz"}}},
         {"files": {"a": {"size": 1, "head": "x" * 65537}}},
         {"files": {"a": {"size": 1, "head": 5}}},
+        {"files": {"a": {"size": 1, "longest_line": -1}}},
+        {"files": {"a": {"size": 1, "longest_line": "x"}}},
         {"files": {}, "ignore_files": {".gitignore": ["x"]}},
     ],
 )

@@ -25,9 +25,11 @@ class PreviewView(WorkspaceAPIView):
         description=(
             "From a manifest: which files would be indexed, which are left out and "
             "why, how many chunks and how much time that takes, and whether your tier "
-            "holds it. Nothing is stored, nothing is embedded. Send `head` of the "
-            "40 largest files and of 80 others to have the chunks estimated by their "
-            "text: within a tenth of what an index then holds."
+            "holds it. Nothing is stored, nothing is embedded. A `size` for each file "
+            "will do; `heads_wanted` then names those whose first 8,000 characters "
+            "(`head`) and `longest_line` make the number of chunks one that is within "
+            "a tenth of what an index then holds: add them and ask again, until it is "
+            "empty."
         ),
         request=PreviewInput,
         responses={200: PreviewOutput, 404: UNKNOWN},
@@ -36,7 +38,11 @@ class PreviewView(WorkspaceAPIView):
                 "two files",
                 value={
                     "files": {
-                        "src/app.py": {"size": 5120, "head": "import os\n"},
+                        "src/app.py": {
+                            "size": 5120,
+                            "head": "import os\n",
+                            "longest_line": 86,
+                        },
                         ".env": {"size": 80},
                     },
                     "ignore_files": {".gitignore": "build/\n"},
@@ -70,6 +76,7 @@ class PreviewView(WorkspaceAPIView):
                         "chunks_per_second": 87.4,
                         "is_measured": True,
                     },
+                    "heads_wanted": [],
                     "fit": {
                         "tier": "free",
                         "fits": True,
@@ -106,6 +113,7 @@ def _shown(found: Preview) -> dict[str, Any]:
             "chunks_per_second": found.chunks_per_second,
             "is_measured": found.is_measured,
         },
+        "heads_wanted": found.heads_wanted,
         "fit": {
             "tier": found.tier,
             "fits": not found.breaks,

@@ -405,6 +405,7 @@ class NamedFilesField(serializers.Field[Any, Any, Any, Any]):
         "bad_file": "{path}: send an object with `size`, the file's bytes.",
         "bad_sha256": "{path}: `sha256` is 64 hex digits in lower case.",
         "bad_head": "{path}: `head` is a text of at most 65536 characters.",
+        "bad_longest_line": "{path}: `longest_line` is a number of characters.",
     }
 
     def to_internal_value(self, data: Any) -> dict[str, NamedFile]:
@@ -423,7 +424,10 @@ class NamedFilesField(serializers.Field[Any, Any, Any, Any]):
             not isinstance(head, str) or len(head) > MAX_HEAD_CHARS
         ):
             self.fail("bad_head", path=shown(path))
-        return NamedFile(size, sha256, head)
+        longest = facts.get("longest_line", 0)
+        if type(longest) is not int or longest < 0:
+            self.fail("bad_longest_line", path=shown(path))
+        return NamedFile(size, sha256, head, longest)
 
 
 class PreviewInput(Shape):
@@ -481,4 +485,11 @@ class PreviewOutput(Shape):
     n_skipped = serializers.IntegerField()
     skipped_reasons = SkipReasonOutput(many=True)
     estimate = EstimateOutput()
+    heads_wanted = serializers.ListField(
+        child=serializers.CharField(),
+        help_text=(
+            "At most 160 files whose `head` and `longest_line` would settle the "
+            "estimate; empty: it is within a tenth of what an index then holds."
+        ),
+    )
     fit = FitOutput()

@@ -44,12 +44,15 @@ def _require_readable(data: bytes) -> str:
     text = text_of(data)
     longest, n_lines = _shape(text)
     if longest > MAX_LINE_CHARS:
-        raise NotIndexable(
-            f"It has a line of {longest:,} characters: generated or minified."
-        )
+        raise NotIndexable(too_long_a_line(longest))
     if len(text) > _MINIFIED_MIN_CHARS and len(text) / n_lines > _MINIFIED_MEAN_LINE:
         raise NotIndexable("Its lines are very long: generated or minified.")
     return text
+
+
+def too_long_a_line(n_chars: int) -> str:
+    """Return the reason for a file with a line of more than MAX_LINE_CHARS."""
+    return f"It has a line of {n_chars:,} characters: generated or minified."
 
 
 def objection(data: bytes) -> str:
