@@ -12,12 +12,12 @@ from django.http import HttpRequest
 
 from accounts.models import ApiKey, User
 from aiassist.lib.clock import now
-from billing.reporting.analytics import PERIODS, analytics, provider_health
+from billing.reporting.analytics import analytics, provider_health
+from billing.reporting.usage import PERIODS, Period, period_of
 from workspaces.models import IndexJob, Workspace
 
 # The page may be a minute old; its sums are of days.
 KEPT_SECONDS = 60
-NAMES = {"day": "Today", "week": "7 days", "month": "30 days"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,12 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context["may_analyse"] = allowed
     if not (allowed and settings.ANALYTICS_ENABLED):
         return context
-    asked = request.GET.get("period", "")
-    period = asked if asked in PERIODS else "week"
-    context.update(_kept(period), period=period, periods=NAMES)
+    period = period_of(request.GET.get("period"))
+    context.update(_kept(period), period=period, periods=PERIODS)
     return context
 
 
-def _kept(period: str) -> dict[str, Any]:
+def _kept(period: Period) -> dict[str, Any]:
     key = f"staff-analytics:{period}"
     found: dict[str, Any] | None = cache.get(key)
     if found is None:

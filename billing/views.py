@@ -16,12 +16,11 @@ from billing.metering.dry_run import reasons_against
 from billing.models import Tier, UsageRecord
 from billing.reasons import REASONS
 from billing.reporting.dashboards import dashboard
-from billing.reporting.usage import Period, report
+from billing.reporting.usage import PERIODS, period_of, report
 from billing.tiers.holdings import held_by
 from billing.tiers.selectors import tiers_by_rank
 from billing.web_forms import WishForm
 
-PERIODS: dict[Period, str] = {"day": "Today", "week": "7 days", "month": "30 days"}
 RECORDS_PER_PAGE = 50
 
 
@@ -30,8 +29,7 @@ RECORDS_PER_PAGE = 50
 def usage(request: HttpRequest) -> HttpResponse:
     """Show what was used in a period, as sums, plots and single calls."""
     user = signed_in(request)
-    asked = request.GET.get("period")
-    period: Period = next((known for known in PERIODS if known == asked), "week")
+    period = period_of(request.GET.get("period"))
     moment = clock.now()
     found = report(user, period, now=moment)
     records = UsageRecord.objects.for_user(user.pk).filter(created_at__gte=found.start)

@@ -33,10 +33,16 @@ from billing.reporting.dashboards import (
     shown_percent,
 )
 from billing.reporting.speeds import BUCKET, speed_of
-from billing.reporting.usage import SUMS, Sums, first_unread_day, sums_of
+from billing.reporting.usage import (
+    SUMS,
+    Period,
+    Sums,
+    first_unread_day,
+    span,
+    sums_of,
+)
 from billing.tiers.selectors import DEFAULT_TIER
 
-PERIODS = {"day": 1, "week": 7, "month": 30}
 TOP_USERS = 10
 
 
@@ -116,20 +122,19 @@ class _Slice:
 _Speeds = dict[datetime, Counter[int]]  # calls per bucket, by step
 
 
-def analytics(period: str, *, now: datetime | None = None) -> Analytics:
+def analytics(period: Period, *, now: datetime | None = None) -> Analytics:
     """Look at today, or the last 7 or 30 days, today included."""
     moment = now or clock.now()
-    _, end = clock.day_window(moment)
-    start = end - clock.DAY * PERIODS[period]
+    start, end = span(period, moment)
     live_from = min(max(start, first_unread_day(moment)), end)
-    span = _Span(start, end, live_from, moment)
-    slices, speeds = list(_slices(span)), _speeds(span)
+    looked = _Span(start, end, live_from, moment)
+    slices, speeds = list(_slices(looked)), _speeds(looked)
     totals = _added_up(each.sums for each in slices)
     users = User.objects.aggregate(
         living=Count("pk", filter=Q(deleted_at__isnull=True)),
         new=Count("pk", filter=Q(date_joined__gte=start)),
     )
-    top_users, users_active = _top_users(span)
+    top_users, users_active = _top_users(looked)
     return Analytics(
         start=start,
         end=end,
@@ -144,7 +149,7 @@ def analytics(period: str, *, now: datetime | None = None) -> Analytics:
         models=_grouped(slices, "model")[:TOP_USERS],
         tiers=tier_mix(moment, living=users["living"]),
         top_users=top_users,
-        plots=_plots(span, slices, speeds),
+        plots=_plots(looked, slices, speeds),
     )
 
 
@@ -244,8 +249,8 @@ def provider_health(*, now: datetime | None = None) -> list[dict[str, Any]]:
         .values("provider")
         .annotate(
             n=Count("pk"),
-            failed=Count("pk", filter=Q(status="error")),
-            ms=Avg("latency_ms", filter=Q(status="ok")),
+            failed=Count("pk", filter=Q(status=UsageRecord.Status.ERROR)),
+            ms=Avg("latency_ms", filter=Q(status=UsageRecord.Status.OK)),
         )
         .order_by("-n")
     )

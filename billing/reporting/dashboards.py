@@ -5,17 +5,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 
 from accounts.models import ApiKey, User
 from aiassist.lib import clock
 from aiassist.lib.plots import Plot, Point, bar_plot, line_plot
 from billing.models import UsageRecord
-from billing.reporting.usage import Sums, UsageReport
+from billing.reporting.usage import FAILED, Sums, UsageReport
 
 # Enough to read a percentile from; a page never loads more rows than this.
 MAX_SAMPLED = 20_000
-_FAILED = Q(status__in=[UsageRecord.Status.ERROR, UsageRecord.Status.ABANDONED])
 SITE = "This site, signed in"
 
 
@@ -81,7 +80,7 @@ def by_key(user: User, records: "QuerySet[UsageRecord]") -> list[KeyUse]:
         .values("key_id")
         .annotate(
             n=Count("pk"),
-            failed=Count("pk", filter=_FAILED),
+            failed=Count("pk", filter=FAILED),
             cost=Sum("cost_usd_micros"),
         )
         .order_by("-n", "key_id")

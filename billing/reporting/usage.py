@@ -21,16 +21,17 @@ from billing.models import RollupMark, UsageDay, UsageRecord
 Period = Literal["day", "week", "month"]
 # Days up to and including today, in UTC.
 DAYS: dict[Period, int] = {"day": 1, "week": 7, "month": 30}
+PERIODS: dict[Period, str] = {"day": "Today", "week": "7 days", "month": "30 days"}
 # Records settled so shortly before the mark may have been committed after it.
 OVERLAP = timedelta(minutes=15)
-_FAILED = Q(status__in=[UsageRecord.Status.ERROR, UsageRecord.Status.ABANDONED])
+FAILED = Q(status__in=[UsageRecord.Status.ERROR, UsageRecord.Status.ABANDONED])
 
 SUMS: dict[str, Any] = {
     "requests": Count("pk"),
     "sum_in": Coalesce(Sum("tokens_in"), 0),
     "sum_out": Coalesce(Sum("tokens_out"), 0),
     "sum_cost": Coalesce(Sum("cost_usd_micros"), 0),
-    "errors": Count("pk", filter=_FAILED),
+    "errors": Count("pk", filter=FAILED),
 }
 
 
@@ -97,6 +98,11 @@ def report(user: User, period: Period, *, now: datetime | None = None) -> UsageR
         by_provider=_grouped(slices, lambda s: s.provider),
         by_model=_grouped(slices, lambda s: s.model),
     )
+
+
+def period_of(asked: str | None) -> Period:
+    """Return the period that a page was asked for, a week for anything else."""
+    return next((known for known in DAYS if known == asked), "week")
 
 
 def span(period: Period, moment: datetime) -> tuple[datetime, datetime]:
