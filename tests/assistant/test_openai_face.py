@@ -1,7 +1,6 @@
 """/v1: what OpenAI's clients send and expect, to the letter."""
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -144,15 +143,13 @@ def test_the_first_chunk_comes_with_the_first_token(
     asgi_server: str, pro: Person, openai: FakeProvider
 ) -> None:
     steps = openai_stream("first", finish="", usage=None, done=False).steps
-    openai.will(Script([*steps, HOLD]))
-    began = time.monotonic()
+    openai.will(Script([*steps, HOLD]))  # more never comes
 
     with streaming(
         asgi_server, pro, COMPLETIONS, model="auto", messages=HI
     ) as response:
         lines = response.iter_lines()
         assert any('"content": "first"' in line for line in lines)
-        assert time.monotonic() - began < 3
     assert record_after(pro).status == "cancelled"
 
 

@@ -114,8 +114,8 @@ def test_q1_slots_are_exact_too(alice, keys, tmp_path):
         user=alice.user.pk,
         keys=keys,
         env=django_env(),
-        n=3,
-        calls=100,
+        n=2,
+        calls=150,
         end_calls=False,
     )
     with load:
@@ -200,8 +200,8 @@ def test_q6_without_redis_the_database_alone_is_exact(
         user=alice.user.pk,
         keys=keys,
         env=django_env(REDIS_URL=redis_server.url),
-        n=3,
-        calls=150,
+        n=2,
+        calls=225,
         end_calls=False,
     )
     with load:
@@ -213,18 +213,15 @@ def test_q6_without_redis_the_database_alone_is_exact(
 
 
 def test_q6_a_frozen_redis_is_waited_for_once(alice, redis_server):
-    """The first call pays the timeout, the breaker spares the next."""
+    """The first call pays the timeout of half a second, the breaker spares the rest."""
+    tier(max_concurrent=50)
     ask(alice, now=NOON)
     redis_server.freeze()
 
     started = time.monotonic()
-    ask(alice, now=NOON)
-    first = time.monotonic() - started
-    started = time.monotonic()
-    ask(alice, now=NOON)
-    second = time.monotonic() - started
-    assert 0.4 < first < 3
-    assert second < 0.45
+    for _ in range(12):
+        ask(alice, now=NOON)
+    assert 0.4 < time.monotonic() - started < 4  # twelve waits would take six
 
 
 def test_q6_what_the_database_decided_meanwhile_counts_when_redis_is_back(

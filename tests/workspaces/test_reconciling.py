@@ -73,6 +73,31 @@ def test_a_swap_that_keeps_the_number_of_points_is_found_too(alice, indexer):
     indexer.assert_clean(alice.workspace)
 
 
+def test_d2_the_vectors_come_again_from_the_database_alone(alice, indexer):
+    """Qdrant is in no backup, as what is backed up makes an equal index."""
+
+    def everything():
+        found = indexer.store.search_dense(
+            alice.workspace.pk,
+            embed_query("return three"),
+            generation=Workspace.objects.get(pk=alice.workspace.pk).generation,
+            limit=100,
+        )
+        return indexer.visible(alice.workspace), [
+            (hit.payload.path, pytest.approx(hit.score, abs=1e-5)) for hit in found
+        ]
+
+    indexer.index(alice.workspace, FILES)
+    before = everything()
+    indexer.store.drop(alice.workspace.pk)
+
+    assert reconcile(lambda: indexer.store)["rebuilds"] == 1
+    indexer.run()
+
+    assert len(before[1]) == 4
+    assert everything() == before
+
+
 def test_a_wrong_count_in_the_database_is_put_right(alice, indexer):
     indexer.index(alice.workspace, FILES)
     Workspace.objects.update(n_chunks=99)
