@@ -13,7 +13,7 @@ django_application = get_asgi_application()
 from aiassist.lib.asgi import UncleanEnds  # noqa: E402
 from assistant.asgi import EndStreamsOnStop  # noqa: E402
 from assistant.lean import LeanFaces  # noqa: E402
-from workspaces.asgi import UploadGate  # noqa: E402
+from workspaces.receiving.gate import UploadGate  # noqa: E402
 from workspaces.vectors import get_store  # noqa: E402
 
 # A process that cannot load its addresses or its vector database's client must not

@@ -12,7 +12,8 @@ from accounts import audit
 from accounts.staff import ReadOnlyAdmin, SearchByPerson, labelled, staff_of
 from workspaces.errors import JobNotActive
 from workspaces.jobs.parking import park_job, release_job
-from workspaces.jobs.queue import cancel_job, phase_of, request_rebuild
+from workspaces.jobs.progress import phase_of
+from workspaces.jobs.queue import cancel_job, request_rebuild
 from workspaces.models import IndexJob, Tombstone, UserStorage, Workspace
 from workspaces.models.index_job import FINAL_STATES
 

@@ -17,7 +17,7 @@ class WorkspacesConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("workspaces.privacy")
-        import_module("workspaces.judging")
+        import_module("workspaces.tier_limits")
         erasers.register("workspaces", _erase)
         health_checks.register("vector database", _ping)
 

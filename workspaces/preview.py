@@ -18,6 +18,7 @@ from workspaces.content.storage import charged_bytes, megabytes
 from workspaces.content.texts import (
     MAX_LINE_CHARS,
     MAX_TEXT_BYTES,
+    TOO_LARGE,
     NotIndexable,
     indexable_text,
     objection,
@@ -182,7 +183,7 @@ def _judge(
 
 def _objection(file: NamedFile, verdict: Verdict) -> str:
     if file.size > MAX_TEXT_BYTES:
-        return f"It has more than {MAX_TEXT_BYTES // 1024**2} MB: stored, not indexed."
+        return TOO_LARGE
     if file.longest_line > MAX_LINE_CHARS:
         return too_long_a_line(file.longest_line)
     if file.head is None:

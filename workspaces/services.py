@@ -22,7 +22,7 @@ from workspaces.ignoring.leaving_out import reapply, rules_of, stored_ignore_fil
 from workspaces.ignoring.rules import checked_patterns
 from workspaces.jobs.queue import request_index
 from workspaces.models import Tombstone, Workspace
-from workspaces.roomier import room_of
+from workspaces.room import room_of
 
 MAX_NAME_CHARS = 100
 

@@ -35,7 +35,7 @@ from workspaces.errors import JobNotActive, VectorsUnavailable
 from workspaces.finding.queries import validate_query
 from workspaces.finding.search import Hit, SearchOutcome, search
 from workspaces.indexing.generations import model_of
-from workspaces.jobs import queue
+from workspaces.jobs import progress, queue
 from workspaces.models import IndexJob, SourceFile, Workspace
 from workspaces.receiving.archives import import_archive
 from workspaces.services import (
@@ -196,9 +196,9 @@ def job(request: HttpRequest, workspace_id: str, job_id: str) -> HttpResponse:
     context = {
         "workspace": workspace,
         "job": found,
-        "eta": queue.eta_seconds(found),
-        "phase": queue.phase_of(found),
-        "progress": queue.progress(found),
+        "eta": progress.eta_seconds(found),
+        "phase": progress.phase_of(found),
+        "progress": progress.progress(found),
         "polled": True,
         "health": _health(workspace) if found.is_over else None,
     }
@@ -362,9 +362,9 @@ def _show(
         tab="detail",
         form=form,
         job=job,
-        phase=queue.phase_of(job) if job else "",
-        progress=queue.progress(job) if job else 0,
-        eta=queue.eta_seconds(job) if job else None,
+        phase=progress.phase_of(job) if job else "",
+        progress=progress.progress(job) if job else 0,
+        eta=progress.eta_seconds(job) if job else None,
         health=_health(workspace),
         tier=tier_of(signed_in(request)),
     )

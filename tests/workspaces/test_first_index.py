@@ -4,7 +4,8 @@ import pytest
 
 from workspaces.finding.serving import serving
 from workspaces.indexing import pipeline
-from workspaces.jobs.queue import cancel_job, eta_seconds, phase_of
+from workspaces.jobs.progress import eta_seconds, phase_of
+from workspaces.jobs.queue import cancel_job
 from workspaces.models import IndexedFile, IndexJob
 
 WORDS = ("apple", "banana", "cherry", "damson", "elder", "fig")

@@ -8,7 +8,7 @@ import pytest
 from aiassist.lib.clock import now
 from tests.workspaces.indexer import Indexer
 from workspaces.jobs.pace import BYTES_PER_CHUNK, measured_pace
-from workspaces.jobs.queue import eta_seconds, progress, progress_of
+from workspaces.jobs.progress import eta_seconds, progress, progress_of
 from workspaces.models import IndexJob, JobPhase, JobState
 from workspaces.preview import NamedFile, preview
 

@@ -8,7 +8,7 @@ from billing.models import Tier
 from tests.workspaces.packing import zip_of
 from workspaces.errors import ArchiveTooLarge
 from workspaces.receiving.unpacking import MB, Limits, open_archive
-from workspaces.roomier import room_of
+from workspaces.room import room_of
 
 pytestmark = pytest.mark.django_db
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from workspaces.content.secrets import Concealed, holds_secret, redact
-from workspaces.ignoring.filters import is_secret_file, refusal
+from workspaces.ignoring.filters import hard_refusal, is_secret_file
 
 RANDOM_40 = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzQ9vT2kLm1"
 
@@ -183,7 +183,7 @@ def test_hostile_text_is_searched_in_time():
 )
 def test_f8_a_file_of_secrets_is_not_kept(path):
     assert is_secret_file(path)
-    assert "secrets" in refusal(path)
+    assert "secrets" in hard_refusal(path)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from billing.models import Tier
-from workspaces.asgi import FREE_BYTES
+from workspaces.receiving.gate import FREE_BYTES
 
 GB = 1024**3
 MB = 1024**2

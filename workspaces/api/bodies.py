@@ -37,7 +37,7 @@ def manifest_body(request: Request, tier: Tier) -> Any:
 def require_no_encoding(request: Request) -> None:
     """Refuse a body that nobody has inflated. Raises UnsupportedEncoding.
 
-    `workspaces.asgi` inflates before any view runs, and takes the header away.
+    `receiving.gate` inflates before any view runs, and takes the header away.
     """
     encoding = str(request.META.get("HTTP_CONTENT_ENCODING") or "identity")
     if encoding.strip().lower() != "identity":

@@ -11,7 +11,7 @@ from aiassist.lib.db import in_db
 from aiassist.lib.errors import InvalidCredential
 from aiassist.lib.sse import HEARTBEAT, event
 from workspaces.access import find_job
-from workspaces.jobs.queue import progress_of
+from workspaces.jobs.progress import progress_of
 
 POLL_SECONDS = 0.7
 HEARTBEAT_SECONDS = 15.0

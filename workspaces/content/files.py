@@ -39,7 +39,7 @@ from workspaces.models import (
     SyncState,
     Workspace,
 )
-from workspaces.roomier import room_of
+from workspaces.room import room_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from aiassist.lib.clock import now
 from billing.models import Tier
 from workspaces.errors import TooManyFiles
 from workspaces.models import SourceFile, Workspace
-from workspaces.roomier import room_of
+from workspaces.room import room_of
 
 _BATCH = 400
 

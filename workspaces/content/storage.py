@@ -27,7 +27,7 @@ from workspaces.models import (
     UserStorage,
     Workspace,
 )
-from workspaces.roomier import Room, room_of
+from workspaces.room import Room, room_of
 
 _BATCH_ROWS = 400
 _BATCH_BYTES = 8 * 1024 * 1024

@@ -11,6 +11,7 @@ from workspaces.ignoring.filters import (
 from workspaces.indexing.languages import Undecodable, decode
 
 MAX_TEXT_BYTES = 2 * 1024 * 1024
+TOO_LARGE = f"It has more than {MAX_TEXT_BYTES // 1024**2} MB: stored, not indexed."
 MAX_LINE_CHARS = 20_000
 _MINIFIED_MIN_CHARS = 5_000
 _MINIFIED_MEAN_LINE = 400
@@ -38,9 +39,7 @@ def indexable_text(data: bytes) -> str:
 
 def _require_readable(data: bytes) -> str:
     if len(data) > MAX_TEXT_BYTES:
-        raise NotIndexable(
-            f"It has more than {MAX_TEXT_BYTES // 1024**2} MB: stored, not indexed."
-        )
+        raise NotIndexable(TOO_LARGE)
     text = text_of(data)
     longest, n_lines = _shape(text)
     if longest > MAX_LINE_CHARS:

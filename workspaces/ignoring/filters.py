@@ -129,13 +129,11 @@ _BINARY_ENDINGS = frozenset(
 )
 
 
-def refusal(path: str) -> str:
-    """Return why the file is not kept, "" when it is. `path` is normalised."""
-    return hard_refusal(path) or soft_refusal(path)
-
-
 def hard_refusal(path: str) -> str:
-    """Return the objection that nobody can lift: secrets, version control."""
+    """Return the objection that nobody can lift: secrets, version control.
+
+    It is "" where there is none. `path` is normalised.
+    """
     if is_secret_file(path):
         return SECRET
     for part in path.split("/")[:-1]:

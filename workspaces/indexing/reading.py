@@ -4,7 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from workspaces.content.storage import unpack
-from workspaces.content.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text
+from workspaces.content.texts import (
+    MAX_TEXT_BYTES,
+    TOO_LARGE,
+    NotIndexable,
+    indexable_text,
+)
 from workspaces.indexing.chunk import Chunk
 from workspaces.indexing.splitting import split
 from workspaces.models import Blob, Workspace
@@ -67,7 +72,7 @@ def _absence(n_bytes: int | None) -> str:
     if n_bytes is None:
         return "It was deleted while the workspace was indexed."
     if n_bytes > MAX_TEXT_BYTES:
-        return f"It has more than {MAX_TEXT_BYTES // 1024**2} MB: stored, not indexed."
+        return TOO_LARGE
     return ""
 
 

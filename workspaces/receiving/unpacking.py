@@ -28,7 +28,7 @@ from workspaces.receiving.tars import (
     TarReader,
     is_tar_header,
 )
-from workspaces.roomier import Room, room_of
+from workspaces.room import Room, room_of
 
 MB = 1024 * 1024
 _CHUNK = 64 * 1024

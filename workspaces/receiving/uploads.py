@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from billing.models import Tier
 from workspaces.content.storage import megabytes
 from workspaces.errors import ArchiveTooLarge
-from workspaces.roomier import room_of
+from workspaces.room import room_of
 
 # Multipart boundaries, and what an archive holds beside the files that we keep.
 _SLACK_BYTES = 16 * 1024 * 1024
