@@ -240,7 +240,7 @@ class UserAdmin(_UserAdmin):
             **self.admin_site.each_context(request),
             "title": f"{title} {user.email}?",
             "opts": self.opts,
-            "person": user,
+            "original": user,
             "what": what,
             "act": title,
         }
@@ -266,7 +266,7 @@ class UserAdmin(_UserAdmin):
             **self.admin_site.each_context(request),
             "title": f"Look at the site as {user.email}?",
             "opts": self.opts,
-            "person": user,
+            "original": user,
             "may": impersonation.may_impersonate(staff_of(request), user),
         }
         return render(request, "admin/accounts/user/impersonate.html", context)

@@ -127,7 +127,7 @@ class TierAdmin(StaffModelAdmin):
             **self.admin_site.each_context(request),
             "title": f"What the draft of {before.name} would do",
             "opts": self.opts,
-            "tier": before,
+            "original": before,
             "changes": list(changes(before, draft)),
             "n_holders": holders.count(),
             "holders": holders[:SHOWN],

@@ -21,6 +21,12 @@ function name(root) {
   for (const field of root.querySelectorAll("td[data-label] :is(input, select)")) {
     field.setAttribute("aria-label", field.closest("td").dataset.label);
   }
+  // They open a menu, and are links without an address.
+  for (const opener of root.querySelectorAll("li[x-data] > a:not([href])")) {
+    opener.setAttribute("role", "button");
+    opener.tabIndex = 0;
+    opener.addEventListener("keydown", (key) => key.key === "Enter" && opener.click());
+  }
   for (const help of root.querySelectorAll(".help-tooltip[aria-label]")) {
     help.setAttribute("role", "img");
   }

@@ -15,7 +15,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser import provider
 from tests.support.ports import free_port, wait_for
@@ -52,10 +58,10 @@ def pytest_collection_modifyitems(
 
 @pytest.fixture(scope="session")
 def provider_urls() -> dict[str, str]:
-    """Where those will be through whom one may sign in, once a test starts them."""
+    """Where those will be whom the site asks, once a test starts them."""
     return {
         name: f"http://127.0.0.1:{free_port()}"
-        for name in ("OIDC_ISSUER", "GITHUB_URL")
+        for name in ("OIDC_ISSUER", "GITHUB_URL", "OPENAI_BASE_URL")
     }
 
 
@@ -69,10 +75,11 @@ def site(
     env = {k: v for k, v in os.environ.items() if k not in NOT_HANDED_ON}
     env |= {"DATA_DIR": str(home), "PORT": str(port), "PYTHONUNBUFFERED": "1"}
     env["OLLAMA_URL"] = "http://127.0.0.1:9"
+    env["ADMIN_REQUIRES_MFA"] = "true"
     # Its models are offered to tiers that have them, and nobody here has one.
     env["OPENAI_API_KEY"] = "sk-of-nobody"
     env |= provider_urls
-    for name in ("OIDC", "GITHUB"):
+    for name in ("OIDC", "GITHUB", "GOOGLE", "MICROSOFT"):
         env[f"{name}_CLIENT_ID"] = provider.CLIENT_ID
         env[f"{name}_CLIENT_SECRET"] = provider.CLIENT_SECRET
     address = f"http://127.0.0.1:{port}"
@@ -114,6 +121,7 @@ def _private_redis(home: Path) -> str:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=chromium(),
@@ -151,6 +159,22 @@ class Visit:
 
     def go(self, path: str) -> None:
         self.page.goto(path if path.startswith("http") else self.site + path)
+
+    def sign_up(self, name: str) -> None:
+        """Make an account for name@example.test by the form and the mail it sends."""
+        email = f"{name.lower()}@example.test"
+        self.go("/accounts/signup/")
+        self.submit(full_name=name, email=email, password1=PASSWORD)
+        self.page.click("text=Open the mailbox")
+        self.page.click("main a[href*='confirm-email'] >> nth=0")
+        self.page.click("main button[type=submit]")
+        if "/login/" in self.page.url:
+            self.sign_in(name)
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> None:
+        self.context.clear_cookies(name="sessionid")
+        self.go("/accounts/login/")
+        self.submit(login=f"{name.lower()}@example.test", password=password)
 
     def submit(self, **fields: str) -> None:
         """Fill in the page's form and send it."""

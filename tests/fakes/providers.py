@@ -311,10 +311,11 @@ class FakeProvider:
         """Answer every prompt whose path holds `part` so."""
         self._by_path[part] = script
 
-    def start(self) -> "FakeProvider":
+    def start(self, port: int = 0) -> "FakeProvider":
+        """Answer from now on; on a free port if none is given."""
         self._thread.start()
         started = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._take, "127.0.0.1", 0), self._loop
+            asyncio.start_server(self._take, "127.0.0.1", port), self._loop
         )
         self._server = started.result(10)
         self._port = self._server.sockets[0].getsockname()[1]
