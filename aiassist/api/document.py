@@ -49,7 +49,11 @@ TAGS = {
 }
 
 _NAMES = {
-    400: ("Invalid", "validation_failed", "`errors` names the fields to correct."),
+    400: (
+        "Invalid",
+        "validation_failed",
+        "The request is not valid; `errors` names the fields to correct.",
+    ),
     401: (
         "NotAuthenticated",
         "invalid_credential",

@@ -169,6 +169,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["aiassist.api.parsers.TextJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "aiassist.api.negotiation.KnownFormats",
     "DEFAULT_SCHEMA_CLASS": "aiassist.api.operations.Operation",
     "DEFAULT_PAGINATION_CLASS": "aiassist.api.pagination.NewestFirst",
     "EXCEPTION_HANDLER": "aiassist.api.problems.problem_response",

@@ -11,8 +11,7 @@ from assistant.api.fields import (
     WorkspaceIdField,
 )
 from assistant.models import Conversation, Message
-from workspaces.api.serializers import ServingOutput
-from workspaces.finding.search import MODES
+from workspaces.api.serializers import HitOutput, SearchInput, ServingOutput
 
 MAX_WORKSPACES = 20  # that one question searches
 
@@ -119,39 +118,14 @@ class CompleteInput(AnswerInput):
         return data
 
 
-class QueryInput(serializers.Serializer[Any]):
-    query = serializers.CharField(
-        max_length=None, help_text="1 to 2,000 characters.", allow_blank=True
-    )
+class QueryInput(SearchInput):
     workspace_id = WorkspaceIdField(
         required=False, help_text="Default: all of your workspaces."
     )
-    max_results = serializers.IntegerField(default=10, min_value=1, max_value=100)
-    mode = serializers.ChoiceField(choices=MODES, default="hybrid")
-    path_glob = serializers.CharField(
-        required=False, default="", allow_blank=True, max_length=1024
-    )
-    language = serializers.RegexField(
-        r"^[a-zA-Z0-9_+-]*$",
-        required=False,
-        default="",
-        allow_blank=True,
-        max_length=40,
-    )
 
 
-class AssistantHitOutput(serializers.Serializer[Any]):
+class AssistantHitOutput(HitOutput):
     workspace_id = serializers.CharField()
-    path = serializers.CharField()
-    start_line = serializers.IntegerField()
-    end_line = serializers.IntegerField()
-    language = serializers.CharField()
-    symbol = serializers.CharField()
-    score = serializers.FloatField()
-    text = serializers.CharField()
-    sha256 = serializers.CharField()
-    generation = serializers.IntegerField()
-    served_by = serializers.CharField(help_text="`keywords`, `meaning` or `both`.")
 
 
 class QueryOutput(serializers.Serializer[Any]):

@@ -121,7 +121,7 @@ class V1ChatCompletionsView(FaceView):
                 value={
                     "model": "auto",
                     "messages": [{"role": "user", "content": "How are retries done?"}],
-                    "workspace_id": "workspace_…",
+                    "workspace_id": "workspace_6fQyN0dWJtC3kL8sVbX2Zp",
                     "stream": True,
                 },
                 request_only=True,

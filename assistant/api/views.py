@@ -45,7 +45,6 @@ from billing.models import Tier
 from billing.tiers.selectors import tier_of
 from workspaces.access import get_workspace
 from workspaces.finding.search import search
-from workspaces.finding.queries import validate_query
 from workspaces.models import Workspace
 
 Door = TypeVar("Door", bound=Callable[..., Any])
@@ -107,7 +106,10 @@ class ChatView(AnswerView):
         "chat",
         "Chat about your code",
         ChatInput,
-        {"message": "Where are timeouts set?", "workspace_id": "workspace_…"},
+        {
+            "message": "Where are timeouts set?",
+            "workspace_id": "workspace_6fQyN0dWJtC3kL8sVbX2Zp",
+        },
     )
     async def post(self, request: Request) -> Response | StreamingHttpResponse:
         return await self.answer(request)
@@ -204,21 +206,14 @@ class QueryView(MeteredMixin, ScopedView):
     def post(self, request: Request) -> Response:
         form = QueryInput(data=request.data)
         form.is_valid(raise_exception=True)
-        data = form.validated_data
+        asked = form.validated_data
         user = self.principal.user
-        if wanted := data.get("workspace_id"):
+        if wanted := asked.pop("workspace_id", ""):
             workspaces = [get_workspace(user, wanted)]
             self.workspace_id = wanted
         else:
             workspaces = list(Workspace.objects.for_user(user))
-        outcome = search(
-            workspaces=workspaces,
-            query=validate_query(data["query"]),
-            max_results=data["max_results"],
-            mode=data["mode"],
-            path_glob=data["path_glob"],
-            language=data["language"],
-        )
+        outcome = search(workspaces=workspaces, **asked)
         found = {
             "results": outcome.hits,
             "took_ms": outcome.took_ms,

@@ -102,9 +102,8 @@ def test_query_searches_all_of_your_workspaces(
     workspace = indexed(alice)
     indexed(charlie)
 
-    answered = alice.api.post(
-        "/api/v1/assistant/query", {"query": "retry delay"}, format="json"
-    )
+    asked = {"query": "retry delay", "language": "Python"}
+    answered = alice.api.post("/api/v1/assistant/query", asked, format="json")
 
     assert answered.status_code == 200
     results = answered.json()["results"]

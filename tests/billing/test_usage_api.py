@@ -159,6 +159,15 @@ def test_a_bad_filter_is_refused(alice, query):
     assert alice.api.get(f"/api/v1/usage/records?{query}").status_code == 400
 
 
+def test_a_format_that_is_none_is_named(used):
+    answer = used.api.get("/api/v1/usage/records?format=xml")
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [
+        {"field": "format", "code": "invalid_choice", "detail": "One of: json, csv."}
+    ]
+
+
 @pytest.mark.parametrize("asked", ["?format=csv", "accept"])
 def test_records_come_as_csv(used, asked):
     if asked == "accept":
