@@ -11,7 +11,7 @@ from workspaces.finding import queries
 from workspaces.finding.search import MODES
 from workspaces.ignoring.gitignore import MAX_BYTES, MAX_PATTERN_CHARS
 from workspaces.ignoring.globs import MAX_GLOB_CHARS
-from workspaces.jobs.queue import eta_seconds, phase_of, progress
+from workspaces.jobs.progress import eta_seconds, phase_of, progress
 from workspaces.models import (
     IndexJob,
     JobState,
