@@ -15,7 +15,7 @@ from uuid import UUID
 import numpy as np
 
 from aiassist.lib.tokens import count_many
-from workspaces.finding.questions import read_question
+from workspaces.finding.intent import read_intent
 from workspaces.finding.ranking import rank
 from workspaces.indexing.chunk import Chunk
 from workspaces.indexing.embedding import (
@@ -122,7 +122,7 @@ def _ask(store: EdgeStore, question: str) -> None:
     )
     dense = store.search_dense(name, vector, generation=1, limit=50)
     sparse = store.search_sparse(name, terms, generation=1, limit=50)
-    rank(read_question(question), dense, sparse)
+    rank(read_intent(question), dense, sparse)
 
 
 def _point(number: int, vector: Vector, chunk: Chunk) -> Point:

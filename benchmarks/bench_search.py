@@ -177,25 +177,25 @@ class Bench:
         return workspace
 
     def _parts(self, workspace: "Workspace") -> dict[str, Callable[[str], object]]:
-        from workspaces.finding.questions import read_question  # noqa: PLC0415
+        from workspaces.finding.intent import read_intent  # noqa: PLC0415
         from workspaces.finding.ranking import rank  # noqa: PLC0415
-        from workspaces.finding.search import meaning_of  # noqa: PLC0415
+        from workspaces.indexing.embedding import embed_query  # noqa: PLC0415
         from workspaces.indexing.keywords import query_terms  # noqa: PLC0415
 
         store, name = self._store, workspace.pk
-        vector = meaning_of(read_question("where is a token counted"))
+        vector = embed_query("where is a token counted")
         dense = store.search_dense(name, vector, generation=1, limit=200)
         terms = query_terms("where is a token counted")
         sparse = store.search_sparse(name, terms, generation=1, limit=200)
         return {
-            "embedding": lambda question: meaning_of(read_question(f"{question} !")),
+            "embedding": lambda question: embed_query(f"{question} !"),
             "by meaning": lambda question: store.search_dense(
                 name, self._some_vector(question), generation=1, limit=200
             ),
             "by keywords": lambda question: store.search_sparse(
                 name, query_terms(question), generation=1, limit=200
             ),
-            "ranking": lambda question: rank(read_question(question), dense, sparse),
+            "ranking": lambda question: rank(read_intent(question), dense, sparse),
         }
 
     def _some_vector(self, question: str) -> "Vector":
@@ -204,12 +204,11 @@ class Bench:
         return vector
 
     def _recall(self, workspace: "Workspace") -> str:
-        from workspaces.finding.questions import read_question  # noqa: PLC0415
-        from workspaces.finding.search import meaning_of  # noqa: PLC0415
+        from workspaces.indexing.embedding import embed_query  # noqa: PLC0415
 
         shares = []
         for question in _questions()[:60]:
-            vector = meaning_of(read_question(question))
+            vector = embed_query(question)
             tenth = np.sort(self._vectors @ vector)[-10]
             found = self._store.search_dense(
                 workspace.pk, vector, generation=1, limit=200

@@ -4,8 +4,8 @@ from typing import Any
 
 from django import forms
 
-from workspaces.finding.queries import MAX_QUERY_CHARS
 from workspaces.finding.search import MODES
+from workspaces.finding.validation import MAX_QUERY_CHARS
 from workspaces.models import Workspace
 from workspaces.services import MAX_NAME_CHARS
 

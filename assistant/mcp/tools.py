@@ -24,8 +24,8 @@ from billing.metering.metered_block import metered
 from workspaces.access import get_workspace
 from workspaces.api.serializers import ServingOutput
 from workspaces.content.files import read_lines
-from workspaces.finding.queries import validate_query
 from workspaces.finding.search import search
+from workspaces.finding.validation import validate_query
 from workspaces.models import Workspace
 
 ENDPOINT = "POST /mcp"

@@ -23,10 +23,10 @@ from benchmarks.retrieval.queries import Query, Span, queries_of
 from benchmarks.retrieval.repositories import REPOSITORIES, open_checkout
 from benchmarks.retrieval.vectors import VectorCache
 from workspaces.content.secrets import Concealed
-from workspaces.finding.questions import Kind, read_question
+from workspaces.finding.intent import Kind, read_intent
 from workspaces.finding.ranking import Weights, rank, weight_for
-from workspaces.finding.search import meaning_of
 from workspaces.finding.showing import Texts, shown
+from workspaces.indexing.embedding import embed_query
 from workspaces.indexing.keywords import query_terms
 from workspaces.models import Workspace
 from workspaces.vectors import get_store
@@ -76,7 +76,7 @@ def tune(options: argparse.Namespace) -> None:
     """Print the weights found for each kind of query."""
     cases = _cases(options)
     for kind in Kind:
-        mine = [c for c in cases if read_question(c.query.text).kind == kind]
+        mine = [c for c in cases if read_intent(c.query.text).kind == kind]
         if not mine:
             continue
         best = weight_for(kind, 0.0 if options.mode == "keyword" else 1.0)
@@ -121,7 +121,7 @@ def _case(workspace: Workspace, query: Query, texts: Texts, mode: str) -> _Case:
     store, name = get_store(), workspace.pk
     dense: list[ScoredPoint] = []
     if mode != "keyword":
-        vector = meaning_of(read_question(query.text))
+        vector = embed_query(query.text)
         dense = store.search_dense(name, vector, generation=1, limit=_CANDIDATES)
     terms = query_terms(query.text)
     sparse = store.search_sparse(name, terms, generation=1, limit=_CANDIDATES)
@@ -132,9 +132,9 @@ def _score(cases: Sequence[_Case], weight: Weights) -> float:
     """Return the mean of a query's metrics, weighed by the query's kind."""
     total = importance = 0.0
     for case in cases:
-        question = read_question(case.query.text)
-        ranked = rank(question, case.dense, case.sparse, weight=weight)
-        hits = shown(question, ranked, texts_of=case.texts_of, most=N_HITS)
+        intent = read_intent(case.query.text)
+        ranked = rank(intent, case.dense, case.sparse, weight=weight)
+        hits = shown(intent, ranked, texts_of=case.texts_of, most=N_HITS)
         spans = [
             Span(hit.found.payload.path, hit.start_line, hit.end_line) for hit in hits
         ]

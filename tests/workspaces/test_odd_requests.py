@@ -7,7 +7,7 @@ import pytest
 from aiassist.lib.errors import ValidationFailed
 from billing.models import Tier
 from workspaces.content.files import put_file
-from workspaces.finding.queries import MAX_QUERY_CHARS, validate_query
+from workspaces.finding.validation import MAX_QUERY_CHARS, validate_query
 from workspaces.receiving.gate import FREE_BYTES, UploadGate
 from workspaces.models import Blob, SourceFile, Sync
 from workspaces.receiving.sync import start_sync

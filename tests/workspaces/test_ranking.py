@@ -1,6 +1,6 @@
 """What two searches found, in the order a person wants it."""
 
-from workspaces.finding.questions import read_question
+from workspaces.finding.intent import read_intent
 from workspaces.finding.ranking import Ranked, is_test_path, quoted_share, rank
 from workspaces.vectors.base import PointPayload, ScoredPoint
 
@@ -31,7 +31,7 @@ def ids(ranked: list[Ranked]) -> list[str]:
 
 
 def ranked(query: str, dense=(), sparse=()) -> list[str]:
-    return ids(rank(read_question(query), dense, sparse))
+    return ids(rank(read_intent(query), dense, sparse))
 
 
 def test_what_both_lists_hold_comes_first():
@@ -44,7 +44,7 @@ def test_what_both_lists_hold_comes_first():
 def test_each_point_comes_once_with_a_score_within_one():
     dense = [hit("a", 0.9), hit("b", 0.8)]
 
-    found = rank(read_question("a b c d"), dense, [hit("a", 5.0), hit("b", 4.0)])
+    found = rank(read_intent("a b c d"), dense, [hit("a", 5.0), hit("b", 4.0)])
 
     assert ids(found) == ["a", "b"]
     assert all(0 < f.score <= 1 for f in found)
@@ -52,7 +52,7 @@ def test_each_point_comes_once_with_a_score_within_one():
 
 def test_it_tells_which_search_served_a_hit():
     found = rank(
-        read_question("money moves"),
+        read_intent("money moves"),
         [hit("a", 0.9), hit("b", 0.8)],
         [hit("b", 5.0), hit("c", 4.0)],
     )
@@ -143,9 +143,9 @@ def test_of_passages_about_equally_good_each_file_shows_one_first():
 
 def test_order_does_not_depend_on_the_order_of_equals():
     a, b = hit("a", 0.5), hit("b", 0.5)
-    question = read_question("q")
+    intent = read_intent("q")
 
-    assert rank(question, [a, b], [b, a]) == rank(question, [b, a], [a, b])
+    assert rank(intent, [a, b], [b, a]) == rank(intent, [b, a], [a, b])
 
 
 def test_nothing_found_is_nothing():
@@ -180,21 +180,21 @@ def test_a_path_finds_its_file():
 
 
 def test_it_sees_how_much_of_a_query_is_quoted():
-    question = read_question("cannot open the file: /tmp/foo")
+    intent = read_intent("cannot open the file: /tmp/foo")
 
-    assert quoted_share(question, 'raise Failure("Cannot open the file: %s")') == 4 / 6
-    assert quoted_share(question, "open the other file") == 0
-    assert quoted_share(read_question("a b c"), "a b c") == 0
+    assert quoted_share(intent, 'raise Failure("Cannot open the file: %s")') == 4 / 6
+    assert quoted_share(intent, "open the other file") == 0
+    assert quoted_share(read_intent("a b c"), "a b c") == 0
 
 
 def test_the_first_vectors_of_an_index_do_not_outdo_words_of_the_rest():
     """Two of a hundred passages have a vector: neither may be what was asked for."""
     dense = [hit("near", 0.4), hit("far", 0.1)]
     sparse = [hit("words", 9.0), hit("near", 1.0)]
-    question = read_question("how is money given back")
+    intent = read_intent("how is money given back")
 
-    few = rank(question, dense, sparse, coverage=0.02)
-    all_of_them = rank(question, dense, sparse, coverage=1.0)
+    few = rank(intent, dense, sparse, coverage=0.02)
+    all_of_them = rank(intent, dense, sparse, coverage=1.0)
 
     assert (few[0].id, all_of_them[0].id) == ("words", "near")
 

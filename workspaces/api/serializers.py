@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from aiassist.lib.errors import ValidationFailed
 from workspaces.content.paths import shown
-from workspaces.finding import queries
+from workspaces.finding import validation
 from workspaces.finding.search import MODES
 from workspaces.ignoring.gitignore import MAX_BYTES, MAX_PATTERN_CHARS
 from workspaces.ignoring.globs import MAX_GLOB_CHARS
@@ -324,7 +324,7 @@ class IndexJobOutput(serializers.ModelSerializer[IndexJob]):
 
 
 class SearchInput(Shape):
-    query = serializers.CharField(max_length=queries.MAX_QUERY_CHARS)
+    query = serializers.CharField(max_length=validation.MAX_QUERY_CHARS)
     max_results = serializers.IntegerField(default=10, min_value=1, max_value=100)
     mode = serializers.ChoiceField(MODES, default="hybrid")
     path_glob = serializers.CharField(
@@ -339,7 +339,7 @@ class SearchInput(Shape):
 
     def validate_query(self, query: str) -> str:
         try:
-            return queries.validate_query(query)
+            return validation.validate_query(query)
         except ValidationFailed as error:
             raise serializers.ValidationError(
                 error.sentence, code="content_policy"

@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 
 import msgspec
 
-from workspaces.finding.questions import Kind, Question
+from workspaces.finding.intent import Intent, Kind
 from workspaces.indexing.keywords import query_words
 from workspaces.vectors.base import PointPayload, ScoredPoint
 
@@ -107,7 +107,7 @@ class Ranked(msgspec.Struct, frozen=True, gc=False):
 
 
 def rank(
-    question: Question,
+    intent: Intent,
     dense: Sequence[ScoredPoint],
     sparse: Sequence[ScoredPoint],
     *,
@@ -121,17 +121,17 @@ def rank(
     looks for better ones. Equal inputs give equal outputs, whatever order equals came
     in.
     """
-    weight = weight or weight_for(question.kind, coverage if dense else 0.0)
+    weight = weight or weight_for(intent.kind, coverage if dense else 0.0)
     points = {point.id: point.payload for point in (*sparse, *dense)}
-    evidence = _Evidence(question, weight, points, dense, sparse)
-    factor = _factors(question, weight)
+    evidence = _Evidence(intent, weight, points, dense, sparse)
+    factor = _factors(intent, weight)
     # Words alone never score as high as words and meaning together.
-    best = _best_possible(WEIGHTS[question.kind])
+    best = _best_possible(WEIGHTS[intent.kind])
     scores = {
         point_id: evidence.of(point_id, payload) * factor(payload) / best
         for point_id, payload in points.items()
     }
-    if not question.asks_for_tests:  # these stand together
+    if not intent.asks_for_tests:  # these stand together
         scores = _spread(evidence.files, scores)
     ranked = [
         Ranked(
@@ -159,12 +159,12 @@ def is_prose(language: str) -> bool:
     return language in _PROSE
 
 
-def quoted_share(question: Question, text: str) -> float:
+def quoted_share(intent: Intent, text: str) -> float:
     """Return how much of the query stands in the text word for word, in one piece.
 
     0 where that is no more than half, or fewer than four words: these say nothing.
     """
-    wanted = _WORD.findall(question.text.lower())
+    wanted = _WORD.findall(intent.text.lower())
     if len(wanted) < _QUOTE_WORDS:
         return 0.0
     lowered = text.lower()
@@ -193,15 +193,15 @@ class _Evidence:
 
     def __init__(
         self,
-        question: Question,
+        intent: Intent,
         weight: Weights,
         points: Mapping[str, PointPayload],
         dense: Sequence[ScoredPoint],
         sparse: Sequence[ScoredPoint],
     ) -> None:
-        self._question = question
+        self._intent = intent
         self._weight = weight
-        self._n_words = max(len(question.words), 1)
+        self._n_words = max(len(intent.words), 1)
         self._meaning = _nearness(dense)
         self._words = _matches(sparse)
         self._places = _places(sparse)
@@ -230,30 +230,30 @@ class _Evidence:
         return "both" if point_id in self._meaning else "keywords"
 
     def _path_evidence(self, path: str) -> float:
-        weight, question = self._weight, self._question
+        weight, intent = self._weight, self._intent
         evidence = (
             weight.file_meaning * self._file_meaning[path]
             + weight.file_words * self._file_words[path]
         )
         if weight.path:
             evidence += weight.path * self._share_said(path)
-        if question.kind == Kind.PATH:
-            evidence += weight.exact * _ends_path(question, path)
+        if intent.kind == Kind.PATH:
+            evidence += weight.exact * _ends_path(intent, path)
         return evidence
 
     def _symbol_evidence(self, symbol: str) -> float:
-        weight, question = self._weight, self._question
+        weight, intent = self._weight, self._intent
         if not symbol:
             return 0.0
         evidence = weight.symbol * self._share_said(symbol)
-        evidence += weight.named * _share_named(question, symbol)
-        if question.kind == Kind.IDENTIFIER:
-            evidence += weight.exact * _is_name_of(question, symbol)
+        evidence += weight.named * _share_named(intent, symbol)
+        if intent.kind == Kind.IDENTIFIER:
+            evidence += weight.exact * _is_name_of(intent, symbol)
         return evidence
 
     def _share_said(self, name: str) -> float:
         """Return how many of the query's words the name holds."""
-        return len(self._question.words & _stems(name)) / self._n_words
+        return len(self._intent.words & _stems(name)) / self._n_words
 
 
 def _nearness(dense: Sequence[ScoredPoint]) -> dict[str, float]:
@@ -327,11 +327,11 @@ def _spread(
     }
 
 
-def _factors(question: Question, weight: Weights) -> Callable[[PointPayload], float]:
+def _factors(intent: Intent, weight: Weights) -> Callable[[PointPayload], float]:
     tests, others = weight.tests, 1.0
-    if question.asks_for_tests:
+    if intent.asks_for_tests:
         tests, others = 1.0, weight.not_tests
-    prose = 1.0 if question.asks_for_docs else weight.prose
+    prose = 1.0 if intent.asks_for_docs else weight.prose
 
     def factor(payload: PointPayload) -> float:
         n_lines = payload.end_line - payload.start_line + 1
@@ -344,20 +344,20 @@ def _factors(question: Question, weight: Weights) -> Callable[[PointPayload], fl
     return factor
 
 
-def _share_named(question: Question, symbol: str) -> float:
+def _share_named(intent: Intent, symbol: str) -> float:
     """Return how much of the innermost name the query says."""
     name = _stems(symbol.rpartition(".")[2])
-    return len(question.words & name) / len(name) if name else 0.0
+    return len(intent.words & name) / len(name) if name else 0.0
 
 
-def _is_name_of(question: Question, symbol: str) -> bool:
-    name = _MEMBER.split(question.text.lower().removesuffix("()"))[-1]
+def _is_name_of(intent: Intent, symbol: str) -> bool:
+    name = _MEMBER.split(intent.text.lower().removesuffix("()"))[-1]
     symbols = symbol.lower().split(", ")
     return any(each.rpartition(".")[2] == name for each in symbols)
 
 
-def _ends_path(question: Question, path: str) -> bool:
-    return f"/{path.lower()}".endswith(f"/{question.text.lower().strip('/')}")
+def _ends_path(intent: Intent, path: str) -> bool:
+    return f"/{path.lower()}".endswith(f"/{intent.text.lower().strip('/')}")
 
 
 @lru_cache(maxsize=65_536)

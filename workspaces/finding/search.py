@@ -7,19 +7,17 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TypeVar
 
-import numpy as np
-
 from workspaces.content.secrets import Concealed
 from workspaces.content.storage import unpack
 from workspaces.content.texts import NotIndexable, concealed
 from workspaces.errors import VectorsUnavailable
-from workspaces.finding.questions import Kind, Question, read_question, without_asking
+from workspaces.finding.intent import Intent, read_intent
 from workspaces.finding.ranking import Ranked, rank
 from workspaces.finding.scanning import Scan, scan
 from workspaces.finding.serving import Serving, degraded, serving
 from workspaces.finding.showing import Shown, shown
 from workspaces.ignoring.globs import glob_pattern
-from workspaces.indexing.embedding import embed_queries, embed_query
+from workspaces.indexing.embedding import embed_query
 from workspaces.indexing.keywords import query_terms
 from workspaces.models import Blob, SourceFile, Workspace
 from workspaces.vectors import get_store
@@ -59,9 +57,7 @@ class Hit:
     sha256: str  # of the file's raw bytes
     generation: int
     served_by: str = "both"  # "keywords", "meaning" or "both"
-    changed: bool = (
-        False  # the file holds these lines no more (see `citations`)
-    )
+    changed: bool = False  # the file holds these lines no more (see `citations`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +78,7 @@ class SearchOutcome:
 class _Query:
     """A query, prepared once for all workspaces."""
 
-    question: Question
+    intent: Intent
     meaning: Callable[[], Vector] | None  # computed once; None: not asked for
     sparse: SparseVector | None
     max_results: int
@@ -129,26 +125,16 @@ def _prepare(
 ) -> _Query:
     if path_glob:
         glob_pattern(path_glob)
-    question = read_question(query)
+    intent = read_intent(query)
+    meaning = cache(partial(embed_query, intent.text))
     return _Query(
-        question=question,
-        meaning=None if mode == "keyword" else cache(partial(meaning_of, question)),
+        intent=intent,
+        meaning=None if mode == "keyword" else meaning,
         sparse=None if mode == "semantic" else query_terms(query),
         max_results=max_results,
         path_glob=path_glob,
         language=language,
     )
-
-
-def meaning_of(question: Question) -> Vector:
-    """Return the question's vector, half of it from what it asks about alone."""
-    subject = without_asking(question.text)
-    if question.kind != Kind.WORDS or subject in ("", question.text):
-        return embed_query(question.text)
-    whole, part = embed_queries([question.text, subject])
-    both: Vector = whole + part
-    length = float(np.linalg.norm(both))
-    return both / np.float32(length) if length else whole
 
 
 def _search_one(
@@ -174,7 +160,7 @@ def _search_one(
             return [], index
         workspace, index = fresh, serving(fresh)
     passages = shown(
-        query.question,
+        query.intent,
         ranked,
         texts_of=partial(_texts, workspace),
         most=query.max_results,
@@ -225,7 +211,7 @@ def _candidates(
         sparse = sorted([*sparse, *unread.points], key=lambda point: -point.score)
     # Of an index that is not whole yet, few passages may have a vector.
     coverage = index.meaning if index.state == "building" else 1.0
-    ranked = rank(query.question, dense, sparse, coverage=coverage)
+    ranked = rank(query.intent, dense, sparse, coverage=coverage)
     if pattern is None:
         return ranked
     return [found for found in ranked if pattern.fullmatch(found.payload.path)]
@@ -252,7 +238,7 @@ def _without_store(
     where = PointFilter(language=query.language, paths=paths)
     found = _scan(workspace, workspace.generation, query, where)
     share = found.n_scanned / found.n_files if found.n_files else 0.0
-    return rank(query.question, [], found.points), degraded(index, share)
+    return rank(query.intent, [], found.points), degraded(index, share)
 
 
 def _scan(
@@ -260,7 +246,7 @@ def _scan(
 ) -> Scan:
     return scan(
         workspace,
-        query.question.text,
+        query.intent.text,
         generation=generation,
         limit=query.n_candidates,
         language=where.language,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from workspaces.content.secrets import Concealed
-from workspaces.finding.questions import Question
+from workspaces.finding.intent import Intent
 from workspaces.finding.ranking import Ranked, quoted_share
 from workspaces.vectors.base import PointPayload
 
@@ -40,7 +40,7 @@ class Shown:
 
 
 def shown(
-    question: Question, ranked: Sequence[Ranked], *, texts_of: TextsOf, most: int
+    intent: Intent, ranked: Sequence[Ranked], *, texts_of: TextsOf, most: int
 ) -> list[Shown]:
     """Return at most so many, best first. Reads the texts of what it looks at.
 
@@ -52,7 +52,7 @@ def shown(
     spans = _Spans()
     for page in _pages(ranked, most):
         texts |= texts_of({found.payload.sha256 for found in page} - texts.keys())
-        for found in _quotes_first(question, page, texts):
+        for found in _quotes_first(intent, page, texts):
             text = texts.get(found.payload.sha256)
             span = spans.of(found.payload)
             if text is None or span is None:
@@ -72,15 +72,13 @@ def _pages(ranked: Sequence[Ranked], size: int) -> Iterator[Sequence[Ranked]]:
         yield ranked[start : start + size]
 
 
-def _quotes_first(
-    question: Question, page: Sequence[Ranked], texts: Texts
-) -> list[Ranked]:
+def _quotes_first(intent: Intent, page: Sequence[Ranked], texts: Texts) -> list[Ranked]:
     def lifted(found: Ranked) -> Ranked:
         text = texts.get(found.payload.sha256)
         if text is None:
             return found
         lines = text.lines(found.payload.start_line, found.payload.end_line)
-        share = quoted_share(question, lines)
+        share = quoted_share(intent, lines)
         if not share:
             return found
         return replace(found, score=min(found.score * (1 + share), 1.0))

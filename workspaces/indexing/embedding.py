@@ -62,22 +62,14 @@ def n_threads() -> int:
 
 
 def embed_query(text: str) -> Vector:
-    """Return a query's vector; repeated queries cost nothing."""
-    return embed_queries([text])[0]
-
-
-def embed_queries(texts: Sequence[str]) -> list[Vector]:
-    """Return a vector per query; those not seen lately are embedded at once."""
-    keys = [hashlib.sha256(t.encode("utf-8", "surrogatepass")).digest() for t in texts]
-    found = {key: _query_cache.get(key) for key in keys}
-    missing = [i for i, key in enumerate(keys) if found[key] is None]
-    fresh = _embed([texts[i] for i in missing], n_cores())
-    for i, vector in zip(missing, fresh, strict=True):
-        own = vector.copy()
-        own.flags.writeable = False
-        found[keys[i]] = own
-        _query_cache.put(keys[i], own)
-    return [vector for key in keys if (vector := found[key]) is not None]
+    """Return a query's vector, read-only; repeated queries cost nothing."""
+    key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    vector = _query_cache.get(key)
+    if vector is None:
+        vector = embed_passage(text)
+        vector.flags.writeable = False
+        _query_cache.put(key, vector)
+    return vector
 
 
 def _embed(texts: Sequence[str], at_once: int) -> Vectors:

@@ -18,7 +18,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Intent:
     """A query as the ranking reads it."""
 
     text: str
@@ -49,29 +49,18 @@ _FILE_ENDINGS = frozenset(
     json yaml yml toml ini cfg sql xml proto kt swift scala lua vue svelte mod lock
     gradle""".split()
 )
-_ASKING = frozenset(
-    """how where what which who whom whose when why is are was were be do does did can
-    could should would will a an the i me my we our you your it its of to in there
-    please show find tell""".split()
-)
 
 
-def read_question(text: str) -> Question:
+def read_intent(text: str) -> Intent:
     stripped = text.strip()
     words = query_words(stripped)
-    return Question(
+    return Intent(
         text=stripped,
         kind=_kind_of(stripped),
         words=words,
         asks_for_tests=bool(words & _TESTS),
         asks_for_docs=bool(words & _DOCS),
     )
-
-
-def without_asking(text: str) -> str:
-    """Leave the words out that only say that something is asked."""
-    kept = [w for w in text.split() if w.strip("?,.:;!").lower() not in _ASKING]
-    return " ".join(kept)
 
 
 def _kind_of(text: str) -> Kind:

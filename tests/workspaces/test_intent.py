@@ -2,7 +2,7 @@
 
 import pytest
 
-from workspaces.finding.questions import Kind, read_question, without_asking
+from workspaces.finding.intent import Kind, read_intent
 
 
 @pytest.mark.parametrize(
@@ -22,22 +22,17 @@ from workspaces.finding.questions import Kind, read_question, without_asking
     ],
 )
 def test_it_tells_names_paths_and_words_apart(text, kind):
-    assert read_question(text).kind == kind
+    assert read_intent(text).kind == kind
 
 
 @pytest.mark.parametrize(
     "text", ["which test covers refunds?", "specs for the parser", "pytest fixtures"]
 )
 def test_it_hears_that_tests_are_asked_for(text):
-    assert read_question(text).asks_for_tests
+    assert read_intent(text).asks_for_tests
 
 
 def test_it_hears_that_documentation_is_asked_for():
-    assert read_question("installation guide").asks_for_docs
-    assert not read_question("where is the token checked").asks_for_docs
-    assert not read_question("the latest contest").asks_for_tests
-
-
-def test_words_that_only_ask_can_go():
-    assert without_asking("Where is the session cookie set?") == "session cookie set?"
-    assert without_asking("what is it?") == ""
+    assert read_intent("installation guide").asks_for_docs
+    assert not read_intent("where is the token checked").asks_for_docs
+    assert not read_intent("the latest contest").asks_for_tests
