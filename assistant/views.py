@@ -33,7 +33,7 @@ from assistant.gateway import prompts
 from assistant.gateway.plan import ALL_WORKSPACES, Ask, naming
 from assistant.models import Conversation, Message
 from assistant.web_forms import TitleForm
-from billing.api.mixins import endpoint_of, request_id_of
+from billing.metering.requests import endpoint_of, request_id_of
 from billing.models import Tier
 from billing.tiers.selectors import tier_of, tiers_by_rank
 from workspaces.models import Workspace

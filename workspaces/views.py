@@ -24,16 +24,16 @@ from accounts.web import (
 )
 from aiassist.lib.errors import AppError
 from aiassist.lib.highlight import highlight_code, highlight_source
-from billing.api.mixins import endpoint_of, request_id_of
 from billing.metering.metered_block import metered
+from billing.metering.requests import endpoint_of, request_id_of
 from billing.tiers.selectors import tier_of
 from workspaces.access import get_job, get_workspace
 from workspaces.content import files
 from workspaces.content.texts import NotIndexable
 from workspaces.content.tree import children_of
 from workspaces.errors import JobNotActive, VectorsUnavailable
+from workspaces.finding.queries import validate_query
 from workspaces.finding.search import Hit, SearchOutcome, search
-from workspaces.finding.validation import validate_query
 from workspaces.indexing.generations import model_of
 from workspaces.jobs import progress, queue
 from workspaces.models import IndexJob, SourceFile, Workspace

@@ -14,7 +14,7 @@ from aiassist.lib.errors import AppError
 from assistant.gateway.open import open_turn
 from assistant.gateway.plan import Ask
 from assistant.gateway.turn import Turn
-from billing.api.mixins import endpoint_of, request_id_of
+from billing.metering.requests import endpoint_of, request_id_of
 
 
 class JsonWhateverIsAccepted(DefaultContentNegotiation):

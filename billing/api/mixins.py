@@ -12,22 +12,9 @@ from rest_framework.views import APIView
 from accounts.principals import Principal
 from aiassist.api.throttles import UnmeteredThrottle
 from aiassist.lib import clock
-from aiassist.lib.ids import new_id
 from billing.metering.admission import Admission, admit
 from billing.metering.ledger import Settlement, release, settle
-
-
-def request_id_of(request: Request | HttpRequest) -> str:
-    """Return the middleware's id of the request, a new one without it."""
-    plain = getattr(request, "_request", request)
-    return str(getattr(plain, "request_id", "") or new_id("req"))
-
-
-def endpoint_of(request: Request | HttpRequest) -> str:
-    """Return method and route: ids in paths must not multiply endpoints."""
-    plain: HttpRequest = getattr(request, "_request", request)
-    route = plain.resolver_match.route if plain.resolver_match else ""
-    return f"{plain.method} /{route}"[:120]
+from billing.metering.requests import endpoint_of, request_id_of
 
 
 class MeteredMixin(APIView):

@@ -7,11 +7,12 @@ from django.urls import path
 from rest_framework.response import Response
 
 from aiassist.lib.errors import NotFound, ProviderError
-from billing.api.mixins import MeteredMixin, request_id_of
+from billing.api.mixins import MeteredMixin
 from billing.metering.admission import limits_for
 from billing.metering.holds import n_open
 from billing.metering.ledger import Settlement
 from billing.metering.metered_block import metered
+from billing.metering.requests import request_id_of
 from billing.models import UsageRecord
 from tests.billing.people import ask, tier
 
