@@ -32,8 +32,8 @@ from workspaces.content import files
 from workspaces.content.texts import NotIndexable
 from workspaces.content.tree import children_of
 from workspaces.errors import JobNotActive, VectorsUnavailable
-from workspaces.finding.queries import validate_query
 from workspaces.finding.search import Hit, SearchOutcome, search
+from workspaces.finding.validation import validate_query
 from workspaces.indexing.generations import model_of
 from workspaces.jobs import progress, queue
 from workspaces.models import IndexJob, SourceFile, Workspace

@@ -8,8 +8,8 @@ from aiassist.lib.errors import ValidationFailed
 from billing.models import Tier
 from workspaces.content.files import put_file
 from workspaces.finding.validation import MAX_QUERY_CHARS, validate_query
-from workspaces.receiving.gate import FREE_BYTES, UploadGate
 from workspaces.models import Blob, SourceFile, Sync
+from workspaces.receiving.gate import FREE_BYTES, UploadGate
 from workspaces.receiving.sync import start_sync
 
 ODD_IDS = ("a%00b", "%00", "..", "%2e%2e", "x" * 3000, "%F0%9F%98%80", "'%22;--", "%ff")
