@@ -34,6 +34,7 @@ from aiassist.lib import jsons
 from aiassist.lib.asgi import App, Receive, Scope, Send, end_unclean
 from aiassist.lib.db import keep
 from aiassist.lib.errors import AppError, QuotaExceeded, UnreadableBody
+from aiassist.lib.metrics import count_answer
 from aiassist.lib.request_ids import accepted_or_new, current_request_id
 from aiassist.lib.security_headers import SECURITY_HEADERS
 from assistant.api import answers
@@ -306,6 +307,7 @@ class _Call:
 
     async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.has_begun = True
+        count_answer(status)
         given = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in headers.items()

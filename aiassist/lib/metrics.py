@@ -15,6 +15,11 @@ admissions = Counter(
     "Metered calls by verdict: admitted, or the code of the refusal.",
     ["verdict", "feature"],
 )
+answers = Counter(
+    "aiassist_answers_total",
+    "Answers of the model endpoints, which Django does not count, by status.",
+    ["status"],
+)
 tokens = Counter(
     "aiassist_tokens_total",
     "Tokens settled, by provider, model and direction (in, out).",
@@ -70,6 +75,11 @@ def _admissions(verdict: str, feature: str) -> Counter:
 
 
 @cache
+def _answers(status: int) -> Counter:
+    return answers.labels(status)
+
+
+@cache
 def _settlements(provider: str, model: str) -> tuple[Counter, Counter, Counter]:
     # One label that is no UTF-8 would fail the whole page of metrics.
     provider, model = (
@@ -90,6 +100,11 @@ def _provider_times(provider: str) -> tuple[Histogram, Histogram]:
 def count_admission(verdict: str, feature: str) -> None:
     """Count one admission: "admitted", or the refusal's error code."""
     _admissions(verdict, feature).inc()
+
+
+def count_answer(status: int) -> None:
+    """Count one answer that was given without Django."""
+    _answers(status).inc()
 
 
 def count_settlement(
