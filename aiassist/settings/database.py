@@ -7,6 +7,17 @@ import dj_database_url
 
 from aiassist import env
 
+# A server or a way to it that is gone without a word is given up in half a minute; by
+# default the kernel goes on asking for a quarter of an hour.
+# Source: https://www.postgresql.org/docs/current/libpq-connect.html
+_WATCHED = {
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # ms; Linux only
+}
+
 
 def postgres(*, pool_max: int = 10) -> dict[str, Any]:
     """Return the PostgreSQL of DATABASE_URL, with psycopg 3's pool."""
@@ -17,11 +28,12 @@ def postgres(*, pool_max: int = 10) -> dict[str, Any]:
     # A connection is tried when it is taken, so that a restart of the server costs
     # no answers.
     config["CONN_HEALTH_CHECKS"] = True
-    config.setdefault("OPTIONS", {})["pool"] = {
+    pool = {
         "min_size": 1,
         "max_size": env.integer("DATABASE_POOL_SIZE", pool_max, least=1, most=200),
         "timeout": 10,
     }
+    config["OPTIONS"] = {**_WATCHED, **config.get("OPTIONS", {}), "pool": pool}
     return config
 
 
