@@ -18,11 +18,13 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
 import threading
 import time
+import unicodedata
 import urllib.parse
 
 VERSION = "1"
@@ -37,6 +39,10 @@ BATCH_FILES = 250
 HEAD_CHARS = 8000
 LONGEST_TEXT = 2 * 1024 * 1024  # what is longer is not indexed
 ROUNDS = 4  # a file may turn out to be no text: then another one's head is asked for
+MAX_PATH_BYTES = 1024
+DRIVE = re.compile(r"[A-Za-z]:")
+BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+SPELLED = {}  # names as they are here, where the service keeps another Unicode form
 TRIES = 6
 SETTLED_NS = 3 * 10**9  # FAT counts a file's time in steps of two seconds
 
@@ -129,7 +135,20 @@ def listed(folder):
     found = listed_by_git(folder)
     if found is None:
         found = listed_by_walking(folder)
-    return {path: found[path] for path in sorted(found) if sendable(path)}
+    files = {}
+    for spelled in sorted(found):
+        path = unicodedata.normalize("NFC", spelled)
+        if path in files or not sendable(path):
+            say("left out: %a (a name that is not allowed, or there twice)" % spelled)
+            continue
+        if path != spelled:
+            SPELLED[path] = spelled
+        files[path] = found[spelled]
+    return files
+
+
+def place(folder, path):
+    return os.path.join(folder, SPELLED.get(path, path))
 
 
 def listed_by_walking(folder):
@@ -180,21 +199,35 @@ def add_file(found, folder, path):
 
 
 def sendable(path):
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
+    """Tell whether the service takes this name; one that it does not stops a sync."""
+    if not (path.isascii() and path.isprintable()):
+        if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in path):
+            return False
+        if BIDI_CONTROLS.intersection(path):
+            return False
+    if len(path.encode()) > MAX_PATH_BYTES:
         return False
-    return "\\" not in path
+    seen = path
+    for _ in range(4):  # as written, and what three layers of percent signs hide
+        if "\\" in seen or "\0" in seen or DRIVE.match(seen):
+            return False
+        parts = seen.split("/")
+        if len(parts) > path.count("/") + 1 or {"", ".", ".."}.intersection(parts):
+            return False
+        if "%" not in seen:
+            break
+        seen = urllib.parse.unquote(seen)
+    return True
 
 
 def read(folder, path):
-    with open(os.path.join(folder, path), "rb") as file:
+    with open(place(folder, path), "rb") as file:
         return file.read()
 
 
 def digest(folder, path):
     found = hashlib.sha256()
-    with open(os.path.join(folder, path), "rb") as file:
+    with open(place(folder, path), "rb") as file:
         for piece in iter(lambda: file.read(1024 * 1024), b""):
             found.update(piece)
     return found.hexdigest()
@@ -299,7 +332,7 @@ def batches(folder, paths):
     batch, held = [], 0
     for path in paths:
         try:
-            size = os.path.getsize(os.path.join(folder, path))
+            size = os.path.getsize(place(folder, path))
         except OSError:
             size = 0
         if batch and (held + size > BATCH_BYTES or len(batch) >= BATCH_FILES):
@@ -467,7 +500,7 @@ def beginning(folder, path):
     if is_private(path):  # the service does not ask for these
         return {"head": ""}
     try:
-        with open(os.path.join(folder, path), "rb") as file:
+        with open(place(folder, path), "rb") as file:
             data = file.read(LONGEST_TEXT)
     except OSError:
         return {"head": ""}

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.workspaces.test_paths import REFUSED
 from workspaces.content.files import put_file
 from workspaces.models import IndexJob, SourceFile, Sync
 
@@ -114,6 +115,45 @@ def test_an_interrupted_sync_goes_on_where_it_was(asgi_server, alice, folder):
     assert done.returncode == 0, done.stderr
     assert paths(alice) == KEPT
     assert arrived.workspace_id == alice.workspace.pk
+
+
+ODD_NAMES = {
+    b"new\nline.py": None,
+    b"bad\xff.py": None,
+    b"back\\slash.py": None,
+    b"%2e%2e/hidden.py": None,
+    b"/".join([b"d" * 200] * 6) + b"/deep.py": None,
+    "e\u0301.py".encode(): "\u00e9.py",
+    "o\u0308.py".encode(): "\u00f6.py",
+    "\u00f6.py".encode(): "\u00f6.py",  # twice in one folder
+    b"Case.py": "Case.py",
+    b"case.py": "case.py",
+}
+
+
+def test_f2_odd_names_do_not_keep_a_folder_from_being_synced(
+    asgi_server, alice, folder
+):
+    for name in ODD_NAMES:
+        place = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"odd = 1\n# " + repr(name).encode())
+    os.mkfifo(folder / "pipe.py")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "one-line.py").write_bytes(b"x = 1; " * 20_000)
+
+    done = run(asgi_server, alice, folder)
+
+    assert done.returncode == 0, done.stderr
+    kept = {name for name in ODD_NAMES.values() if name}
+    assert paths(alice) == KEPT | kept | {"one-line.py"}
+    assert done.stderr.count("left out: '") == 6
+    assert "new\\nline.py" in done.stderr
+
+
+@pytest.mark.parametrize("path", [path for path in REFUSED if path])
+def test_f2_the_script_sends_no_name_that_would_be_refused(script, path):
+    assert not script.sendable(path)
 
 
 def test_a_preview_sends_nothing(asgi_server, alice, folder):
