@@ -38,5 +38,10 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = True
 SECURE_HSTS_PRELOAD = True
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
+if SECURE_SSL_REDIRECT:
+    # Browsers take these names over TLS alone, and from this very host, not from a
+    # neighbour under the same domain.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
 
 LOGGING = logging_config(lines="JsonLines")

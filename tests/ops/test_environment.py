@@ -51,6 +51,17 @@ def test_a_good_value_is_read_and_an_empty_one_counts_as_unset(
     assert read() == value
 
 
+@pytest.mark.parametrize(
+    "value", ["", "short", "changeme" * 5, "Change-me-" * 5, "insecure" * 8]
+)
+def test_c4_a_placeholder_is_no_secret(monkeypatch: pytest.MonkeyPatch, value: str):
+    monkeypatch.setenv("X", value)
+
+    with pytest.raises(ImproperlyConfigured, match="^X must be set") as caught:
+        env.secret("X")
+    assert not value or value not in str(caught.value)
+
+
 def test_prometheus_can_be_switched_off():
     shown_pages = (
         ";from aiassist.health import urlpatterns;"

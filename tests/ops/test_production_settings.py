@@ -36,22 +36,13 @@ def test_c4_it_refuses_to_start_without(name: str):
 
 
 @pytest.mark.parametrize("name", SECRETS)
-@pytest.mark.parametrize(
-    "value", ["short", "changeme-changeme-changeme-changeme-changeme", "insecure" * 8]
-)
-def test_c4_it_refuses_a_secret_that_is_none(name: str, value: str):
+def test_c4_it_refuses_a_secret_that_is_none(name: str):
+    value = "changeme-changeme-changeme-changeme-changeme"
     ended = boot(production_env(**{name: value}), "import aiassist.settings.production")
 
     assert ended.returncode != 0
     assert f"ImproperlyConfigured: {name} must be set" in ended.stderr
     assert value not in ended.stderr.splitlines()[-1]
-
-
-def test_c4_a_key_that_seals_is_long_or_none():
-    code = "from aiassist.settings.git import DATA_KEY; print(repr(DATA_KEY))"
-    assert boot(production_env(DATA_KEY=""), code).stdout.strip() == "''"
-    ended = boot(production_env(DATA_KEY="short"), code)
-    assert "ImproperlyConfigured: DATA_KEY must be set" in ended.stderr
 
 
 def test_c4_the_deployment_check_is_clean():
@@ -83,6 +74,7 @@ def test_cookies_and_transport_are_secure_in_production():
         *("DEBUG", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"),
         *("SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "SESSION_COOKIE_HTTPONLY"),
         *("ADMIN_REQUIRES_MFA", "DEV_MAILBOX", "SECURE_PROXY_SSL_HEADER"),
+        *("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME"),
     ]
     ended = boot(production_env(), SHOWN % names)
 
@@ -97,6 +89,8 @@ def test_cookies_and_transport_are_secure_in_production():
         "SECURE_SSL_REDIRECT": True,
         "SECURE_HSTS_SECONDS": 31536000,
         "SECURE_PROXY_SSL_HEADER": None,
+        "SESSION_COOKIE_NAME": "__Host-sessionid",
+        "CSRF_COOKIE_NAME": "__Host-csrftoken",
     }
 
 
