@@ -1,5 +1,6 @@
 """The fixtures that every test may ask for; loaded after `django.setup()`."""
 
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,14 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", put_back_what_was_sown)
         yield
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """No test begins in an hour's last moments: half of its calls would not count."""
+    left = 3600 - time.time() % 3600
+    if left < 5:
+        time.sleep(left)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,5 +1,6 @@
 """Free ports and waiting with a deadline."""
 
+import os
 import random
 import socket
 import time
@@ -10,8 +11,10 @@ T = TypeVar("T")
 
 
 # Below what Linux and macOS give to outgoing connections, one of which might otherwise
-# take the port before the server that it was chosen for.
-_PORTS = range(15_000, 32_000)
+# take the port before the server that it was chosen for; and each test process (four
+# at most) has ports of its own.
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+_PORTS = range(15_000 + _PROCESS, 32_000, 4)
 
 
 def free_port() -> int:
