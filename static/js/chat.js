@@ -1,6 +1,6 @@
 /* The chat: streams an answer, renders it as DOM nodes, opens cited lines beside it. */
 
-import { citation, element, renderMarkdown } from "./markdown.js";
+import { element, renderMarkdown } from "./markdown.js";
 import { announce, reveal, signInAddress } from "./site.js";
 
 const root = document.querySelector("[data-chat]");
@@ -53,7 +53,7 @@ function addAnswer() {
   const node = element("article", "turn turn-answer is-waiting", heading, prose);
   log.append(node);
   toEnd();
-  return { node, prose, text: "", citations: [], usage: null, ended: false, isKept: false, waits: null, took: 0 };
+  return { node, prose, text: "", citations: [], ended: false, isKept: false, waits: null, took: 0 };
 }
 
 /* The whole answer anew, as its end can change what stands before. A long one is drawn
@@ -71,25 +71,6 @@ function draw(answer) {
 
 function note(answer, ...children) {
   answer.node.append(element("p", "turn-note", ...children));
-}
-
-function addSources(answer) {
-  if (!answer.citations.length) return;
-  const list = element("ol", "");
-  for (const each of answer.citations) {
-    const place = `${each.path}:${each.start_line}-${each.end_line}`;
-    list.append(element("li", "", citation(place, sourceUrl(each))));
-  }
-  const n = answer.citations.length;
-  const summary = element("summary", "", `${n} passage${n === 1 ? "" : "s"} read`);
-  answer.node.append(element("details", "turn-sources", summary, list));
-}
-
-function addUsage(answer) {
-  if (!answer.usage) return;
-  const { model, tokens_in: tokensIn, tokens_out: tokensOut } = answer.usage;
-  const text = `${model}, ${tokensIn} tokens in, ${tokensOut} out`;
-  answer.node.append(element("p", "turn-meta", text));
 }
 
 const UNREACHED = { detail: "The server could not be reached. Check the connection and ask again." };
@@ -154,14 +135,8 @@ function conversationUrl(id) {
 function nameConversation(id, question) {
   if (!id || form.elements.conversation_id.value) return;
   form.elements.conversation_id.value = id;
-  const title = question.split("\n")[0].slice(0, 80);
-  root.querySelector("#chat-title").textContent = title;
-  const link = element("a", "", title);
-  link.href = conversationUrl(id);
-  history.replaceState(null, "", link.href);
-  link.setAttribute("aria-current", "page");
-  root.querySelector("[data-chat-none]")?.remove();
-  root.querySelector("[data-chat-list]").prepend(element("li", "", link));
+  root.querySelector("#chat-title").textContent = question.split("\n")[0].slice(0, 80);
+  history.replaceState(null, "", conversationUrl(id));
 }
 
 function take(answer, name, data) {
@@ -172,8 +147,6 @@ function take(answer, name, data) {
   } else if (name === "delta") {
     answer.text += data.text;
     draw(answer);
-  } else if (name === "usage") {
-    answer.usage = data;
   } else if (name === "error") {
     answer.ended = true;
     showProblem(answer, data);
@@ -264,22 +237,21 @@ async function ask(question) {
     }
   }
   answer.node.classList.remove("is-waiting");
-  addSources(answer);
-  addUsage(answer);
   running = null;
   setRunning(false);
   if (atEnd()) toEnd();
   await settle(answer);
 }
 
-/* The kept answer in place of the streamed one: its code is coloured on the server. One
-   that was stopped is written a moment later. */
+/* The kept answer in place of the streamed one, with its sources and numbers: its code is
+   coloured on the server. One that was stopped is written a moment later. */
 async function settle(answer, triesLeft = 3) {
   const id = form.elements.conversation_id.value;
   if (!id || !answer.isKept) return;
   const response = await fetch(conversationUrl(id)).catch(() => null);
   if (!response?.ok || running) return;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  root.querySelector("[data-chat-none]")?.remove();
   for (const part of [".chat-head", ".chat-list"]) {
     root.querySelector(part).replaceWith(document.importNode(page.querySelector(part), true));
   }
