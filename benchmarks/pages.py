@@ -1,7 +1,8 @@
 """How soon a page shows something, and what it weighs: `python -m benchmarks.pages`.
 
-Starts the embedded site with a month of demo data and opens each page in a Chromium
-with an empty cache, three times; prints the median of the first contentful paint.
+Starts the embedded site with a month of demo data and one indexed workspace, and opens
+each page in a Chromium with an empty cache, three times; prints the median of the first
+contentful paint.
 """
 
 import os
@@ -10,6 +11,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 from urllib.error import URLError
@@ -70,12 +72,12 @@ def _measure(site: str) -> None:
         browser = playwright.chromium.launch(
             executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
         )
-        for email, paths in (
-            ("", _OUTSIDE),
-            ("ada@example.test", _INSIDE),
-            ("stella@example.test", _STAFF),
+        ada = _signed_in(browser, site, "ada@example.test")
+        for cookies, paths in (
+            ([], _OUTSIDE),
+            (ada, [*_INSIDE, *_made(browser, site, ada)]),
+            (_signed_in(browser, site, "stella@example.test"), _STAFF),
         ):
-            cookies = _signed_in(browser, site, email) if email else []
             for path in paths:
                 times, sizes, n = zip(
                     *(_view(browser, site + path, cookies) for _ in range(_TIMES)),
@@ -112,6 +114,35 @@ def _signed_in(browser: Browser, site: str, email: str) -> list[dict[str, str]]:
     cookies = context.cookies()
     context.close()
     return [dict(each) for each in cookies]  # type: ignore[arg-type]
+
+
+def _made(browser: Browser, site: str, cookies: list[dict[str, str]]) -> list[str]:
+    """Index a workspace and ask about it; return the paths of its pages."""
+    context = browser.new_context()
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+    page = context.new_page()
+    with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
+        with tarfile.open(file.name, "w:gz") as made:
+            made.add(Path(ROOT) / "workspaces", "workspaces")
+        page.goto(f"{site}/dashboard/workspaces/new/")
+        page.fill("main [name=name]", "workspaces")
+        page.click("main button[type=submit]")
+        page.set_input_files("[name=file]", file.name)
+        page.click("text=Upload and index")
+        page.locator("#workspace-status", has_text="Ready").wait_for(timeout=300_000)
+    workspace = page.url.removeprefix(site)
+    page.click("text=Ask about it")
+    page.fill("#message", "Which paths are refused?")
+    page.press("#message", "Enter")
+    page.locator("[data-retry]").wait_for()
+    conversation = page.url.removeprefix(site)
+    context.close()
+    pages = ("files/", "source/workspaces/content/paths.py/", "search/?q=path")
+    return [
+        workspace,
+        *(f"{workspace}{each}" for each in (*pages, "rules/", "import/", "rename/")),
+        conversation,
+    ]
 
 
 def _answers(site: str) -> bool:
