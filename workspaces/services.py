@@ -35,13 +35,6 @@ def create_workspace(*, user: User, name: str) -> Workspace:
     return Workspace.objects.create(user=user, name=clean_name(name))
 
 
-def rename_workspace(*, workspace: Workspace, name: str) -> Workspace:
-    """Give the workspace another name."""
-    workspace.name = clean_name(name)
-    workspace.save(update_fields=["name", "updated_at"])
-    return workspace
-
-
 @transaction.atomic
 def change_workspace(
     *,

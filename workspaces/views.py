@@ -42,7 +42,6 @@ from workspaces.services import (
     change_workspace,
     create_workspace,
     delete_workspace,
-    rename_workspace,
 )
 from workspaces.vectors import get_store
 from workspaces.web_forms import DeleteForm, NameForm, RulesForm, SearchForm, UploadForm
@@ -128,7 +127,7 @@ def rename(request: HttpRequest, workspace_id: str) -> HttpResponse:
     form = NameForm(request.POST or None, initial={"name": workspace.name})
     if request.method == "POST" and form.is_valid():
         try:
-            rename_workspace(workspace=workspace, name=form.cleaned_data["name"])
+            change_workspace(workspace=workspace, name=form.cleaned_data["name"])
         except AppError as error:
             add_error(form, error)
         else:

@@ -192,7 +192,7 @@ def _take_push(source: GitSource, commit: str, digest: str) -> str:
         return "ignored: heard before"
     if commit and commit == fresh.commit:
         return "ignored: that commit is here"
-    if not (workspace.user.is_active and workspace.user.deleted_at is None):
+    if not workspace.user.is_active:
         raise PushRefused
     request_import(workspace, fresh)
     return "accepted"
