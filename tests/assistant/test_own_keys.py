@@ -46,10 +46,10 @@ class TlsProvider(FakeProvider):
     def base_url(self) -> str:
         return f"https://{self.host}/v1"
 
-    def start(self) -> "TlsProvider":
+    def start(self, port: int = 0) -> "TlsProvider":
         self._thread.start()
         starting = asyncio.start_server(
-            self._connection, "localhost", 0, ssl=self._context
+            self._connection, "localhost", port, ssl=self._context
         )
         started = asyncio.run_coroutine_threadsafe(starting, self._loop)
         self._server = started.result(10)

@@ -51,8 +51,8 @@ class ScriptedModel(FakeProvider):
         self._tasks: list[Task] = []
         self._numbers = itertools.count(1)
 
-    def start(self) -> Self:
-        super().start()
+    def start(self, port: int = 0) -> Self:
+        super().start(port)
         return self
 
     def expect(self, task: Task) -> None:
