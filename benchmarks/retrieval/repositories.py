@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 from workspaces.content.texts import NotIndexable, indexable_text
-from workspaces.ignoring.filters import refusal
+from workspaces.ignoring.filters import hard_refusal, soft_refusal
 from workspaces.indexing.languages import language_of
 
 # Data and prose of such size are no code; they would only take time to embed.
@@ -111,14 +111,15 @@ class Checkout:
         files: dict[str, str] = {}
         with tarfile.open(fileobj=BytesIO(packed)) as archive:
             for member in archive:
-                if not member.isfile() or refusal(member.name):
+                name = member.name
+                if not member.isfile() or hard_refusal(name) or soft_refusal(name):
                     continue
                 source = archive.extractfile(member)
                 data = source.read() if source else b""
-                if _is_data(member.name, data):
+                if _is_data(name, data):
                     continue
                 try:
-                    files[member.name] = indexable_text(data)
+                    files[name] = indexable_text(data)
                 except NotIndexable:
                     continue
         return dict(sorted(files.items()))
