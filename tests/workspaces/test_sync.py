@@ -5,6 +5,8 @@ from hashlib import sha256
 from io import BytesIO
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from aiassist.lib.errors import StorageExceeded, ValidationFailed
 from billing.models import Tier
@@ -140,6 +142,16 @@ def test_an_upload_is_kept_whole_or_not_at_all(alice):
     with pytest.raises(ContentMismatch):
         upload(alice.workspace, plan, {"a.py": b"1", "b.py": b"other"})
     assert Blob.objects.count() == 0
+
+
+def test_a_part_of_an_upload_does_not_read_the_whole_manifest(alice):
+    files = {"a.py": b"1", "b.py": b"2"}
+    plan = start(alice.workspace, files)
+
+    with CaptureQueriesContext(connection) as asked:
+        upload(alice.workspace, plan, {"a.py": b"1"})
+
+    assert not [q for q in asked.captured_queries if '"manifest"' in q["sql"]]
 
 
 def test_a_file_that_is_not_kept_is_told_at_once(alice):
