@@ -5,10 +5,10 @@ from django.urls import include, path
 
 from aiassist.api.schema import RedocView, SchemaView, SwaggerView
 
-handler400 = "aiassist.error_views.bad_request"
-handler403 = "aiassist.error_views.permission_denied"
-handler404 = "aiassist.error_views.page_not_found"
-handler500 = "aiassist.error_views.server_error"
+handler400 = "aiassist.error_pages.bad_request"
+handler403 = "aiassist.error_pages.permission_denied"
+handler404 = "aiassist.error_pages.page_not_found"
+handler500 = "aiassist.error_pages.server_error"
 
 api = [
     path("", include("accounts.api.urls")),

@@ -100,7 +100,7 @@ if not PROMETHEUS_ENABLED:
 
 ROOT_URLCONF = "aiassist.urls"
 ASGI_APPLICATION = "aiassist.asgi.application"
-CSRF_FAILURE_VIEW = "aiassist.error_views.csrf_failure"
+CSRF_FAILURE_VIEW = "aiassist.error_pages.csrf_failure"
 WSGI_APPLICATION = "aiassist.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 APPEND_SLASH = False
