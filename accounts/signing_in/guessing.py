@@ -90,8 +90,7 @@ def forget_old() -> int:
 
 
 def _take_one(key: str, rate: Rate) -> float:
-    GuessWindow.objects.get_or_create(key=key)
-    window = GuessWindow.objects.select_for_update().get(key=key)
+    window, _ = GuessWindow.objects.select_for_update().get_or_create(key=key)
     moment = now()
     seconds = moment.timestamp()
     hits = [hit for hit in window.hits if hit > seconds - rate.seconds]
