@@ -36,7 +36,10 @@ from assistant.faces.openai_errors import OpenAIErrors
 HEADER = "Idempotency-Key"
 _PIECE_BYTES = 256 * 1024
 # Of the moment of the first answer, or added anew to each.
-_NOT_KEPT = ("set-cookie", "content-length", "x-request-id", "ratelimit", "x-ratelimit")
+_NOT_KEPT = (
+    *("set-cookie", "content-length", "request-id", "x-request-id"),
+    *("ratelimit", "x-ratelimit"),
+)
 
 GetResponse = Callable[[HttpRequest], Any]
 

@@ -12,7 +12,11 @@ from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware as DjangoCommonMiddleware
 from whitenoise.middleware import WhiteNoiseFileResponse, WhiteNoiseMiddleware
 
-from aiassist.lib.request_ids import accepted_or_new, current_request_id
+from aiassist.lib.request_ids import (
+    accepted_or_new,
+    current_request_id,
+    id_headers,
+)
 from aiassist.lib.security_headers import SECURITY_HEADERS
 
 # Probes and scrapers call by IP address, which no ALLOWED_HOSTS can name.
@@ -46,7 +50,9 @@ def _name(request: HttpRequest) -> str:
 
 
 def _dress(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    response["X-Request-ID"] = str(request.request_id)  # type: ignore[attr-defined]
+    request_id = str(request.request_id)  # type: ignore[attr-defined]
+    for name, value in id_headers(request.path, request_id).items():
+        response[name] = value
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     if _is_somebodys(request):

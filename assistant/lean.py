@@ -35,7 +35,11 @@ from aiassist.lib.asgi import App, Receive, Scope, Send, end_unclean
 from aiassist.lib.db import keep
 from aiassist.lib.errors import AppError, QuotaExceeded, UnreadableBody
 from aiassist.lib.metrics import count_answer
-from aiassist.lib.request_ids import accepted_or_new, current_request_id
+from aiassist.lib.request_ids import (
+    accepted_or_new,
+    current_request_id,
+    id_headers,
+)
 from aiassist.lib.security_headers import SECURITY_HEADERS
 from assistant.api import answers
 from assistant.faces.base import HEAD_START_SECONDS, Face, Wanted, Writer
@@ -308,16 +312,16 @@ class _Call:
     async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.has_begun = True
         count_answer(status)
+        told = {**headers, **id_headers(self._scope["path"], self._request_id)}
         given = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in headers.items()
+            for name, value in told.items()
         ]
-        request_id = (b"x-request-id", self._request_id.encode("latin-1"))
         await self._send(
             {
                 "type": "http.response.start",
                 "status": status,
-                "headers": [*given, request_id, *_ALWAYS],
+                "headers": [*given, *_ALWAYS],
             }
         )
 

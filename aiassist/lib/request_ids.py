@@ -15,3 +15,11 @@ def accepted_or_new(sent: str) -> str:
     Anything else could forge log lines.
     """
     return sent if _ACCEPTED.fullmatch(sent) else new_id("req")
+
+
+def id_headers(path: str, request_id: str) -> dict[str, str]:
+    """Return the headers that tell it; Anthropic's clients look for their own name."""
+    told = {"X-Request-ID": request_id}
+    if path.startswith("/v1/messages"):
+        told["request-id"] = request_id
+    return told

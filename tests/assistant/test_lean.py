@@ -99,6 +99,9 @@ def test_both_doors_answer_alike(
     for name in (*kept, "cross-origin-resource-policy", "referrer-policy"):
         assert lean.headers.get(name) == django.headers.get(name), name
     assert lean.headers["x-request-id"].startswith("req_")
+    for answer in (lean, django):  # Anthropic's clients read it under this name
+        told = answer.headers["x-request-id"] if path == "/v1/messages" else None
+        assert answer.headers.get("request-id") == told
     wait_for(lambda: open_holds(pro) == 0, what="the holds")
     assert len(records_of(pro)) == (2 if lean.status_code == 200 else 0)
 
