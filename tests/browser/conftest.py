@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -31,7 +32,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 # What `make run` would take from a developer's shell, or from this suite.
 NOT_HANDED_ON = ("DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE", "SECRET_KEY")
 PASSWORD = "correct horse battery staple"
-_env: dict[str, str] = {}  # of the site's process
+_env: dict[str, str] = {}  # of the process of the site that was started last
 
 
 def chromium() -> str:
@@ -69,8 +70,14 @@ def provider_urls() -> dict[str, str]:
 def site(
     tmp_path_factory: pytest.TempPathFactory, provider_urls: dict[str, str]
 ) -> Iterator[str]:
-    """The embedded site on a free port; yields its address."""
-    home = tmp_path_factory.mktemp("embedded")
+    """The embedded site on a free port, for all files of a test process."""
+    with embedded_site(tmp_path_factory.mktemp("embedded"), provider_urls) as address:
+        yield address
+
+
+@contextmanager
+def embedded_site(home: Path, provider_urls: dict[str, str]) -> Iterator[str]:
+    """Start the site on an empty folder; yield its address."""
     port = free_port()
     env = {k: v for k, v in os.environ.items() if k not in NOT_HANDED_ON}
     env |= {"DATA_DIR": str(home), "PORT": str(port), "PYTHONUNBUFFERED": "1"}
@@ -86,6 +93,7 @@ def site(
     process = Process(
         python("-m", "aiassist.run"), log=home / "run.log", env=env, cwd=ROOT
     )
+    before = dict(_env)
     with process:
         wait_for(
             lambda: process.alive and _answers(address),
@@ -94,6 +102,8 @@ def site(
         )
         _env.update(env)
         yield address
+    _env.clear()
+    _env.update(before)
 
 
 def run_beside(*command: str) -> str:
@@ -131,13 +141,13 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def complaints() -> list[str]:
     """What the pages' consoles said: errors, CSP reports, uncaught exceptions."""
     return []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def member(site: str, browser: Browser, complaints: list[str]) -> Iterator["Visit"]:
     """A person who has signed up, and whose code is indexed and asked about."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})

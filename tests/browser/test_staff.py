@@ -12,7 +12,7 @@ import pytest
 from django.contrib import admin
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import PASSWORD, Visit, run_beside
+from tests.browser.conftest import PASSWORD, Visit, embedded_site, run_beside
 from tests.browser.desk import WIDE, Desk, code_of
 from tests.browser.looks import violations
 from tests.fakes.providers import FakeProvider, failure
@@ -41,6 +41,15 @@ KINDS = [
 # Whatever a row holds, its page fits: an id or a name is a word without a break.
 FILL = """document.querySelectorAll(".readonly").forEach(
   (shown) => { shown.textContent = "W".repeat(160); })"""
+
+
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, provider_urls: dict[str, str]
+) -> Iterator[str]:
+    """A site of their own: what staff change shows on every page of the others'."""
+    with embedded_site(tmp_path_factory.mktemp("staffed"), provider_urls) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
