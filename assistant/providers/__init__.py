@@ -1,5 +1,8 @@
 """One vendor, one file; here is the list of them.
 
+OpenAI has two wires: `openai` decides between chat, which it speaks itself, and
+`responses`. `openai_wire` and `responses_wire` read, or pass on, what comes back.
+
 The order is that of a default choice: what runs locally and costs nothing first, and
 last the one that is always there.
 """
