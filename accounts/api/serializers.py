@@ -29,6 +29,7 @@ class TokenInput(serializers.Serializer[Any]):
     code = serializers.CharField(
         required=False,
         default="",
+        allow_blank=True,
         max_length=32,
         help_text="From the authenticator app, or a recovery code.",
     )

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from django.test import Client
 from drf_spectacular.drainage import GENERATOR_STATS, reset_generator_stats
@@ -95,6 +96,43 @@ def test_what_it_refers_to_is_there(document: Any) -> None:
         part = document
         for name in target.split("/"):
             part = part[name]
+
+
+def test_its_examples_and_defaults_are_valid_by_its_own_schemas(document: Any) -> None:
+    whole = json.loads(json.dumps(document, default=str))
+    found = [
+        (given["schema"], example["value"])
+        for described in operations(whole).values()
+        for answer in (
+            described.get("requestBody", {}),
+            *described["responses"].values(),
+        )
+        for given in answer.get("content", {}).values()
+        for example in given.get("examples", {}).values()
+    ]
+    found += [
+        (field, field["default"])
+        for shape in whole["components"]["schemas"].values()
+        for field in shape.get("properties", {}).values()
+        if "default" in field
+    ]
+
+    for schema, value in found:
+        jsonschema.validate(value, _inlined(schema, whole))
+    assert len(found) > 80
+
+
+def _inlined(schema: Any, whole: Any) -> Any:
+    """Return the schema without references, and its nulls as JSON Schema has them."""
+    if isinstance(schema, list):
+        return [_inlined(part, whole) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        _, _, kind, name = schema["$ref"].split("/")
+        return _inlined(whole["components"][kind][name], whole)
+    plain = {name: _inlined(part, whole) for name, part in schema.items()}
+    return {"anyOf": [plain, {"type": "null"}]} if plain.get("nullable") else plain
 
 
 def test_each_operation_takes_the_scope_that_it_tells_of(
