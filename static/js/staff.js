@@ -25,7 +25,11 @@ function name(root) {
   for (const opener of root.querySelectorAll("li[x-data] > a:not([href])")) {
     opener.setAttribute("role", "button");
     opener.tabIndex = 0;
-    opener.addEventListener("keydown", (key) => key.key === "Enter" && opener.click());
+    opener.addEventListener("keydown", (pressed) => {
+      if (pressed.key !== "Enter" && pressed.key !== " ") return;
+      pressed.preventDefault();
+      opener.click();
+    });
   }
   for (const help of root.querySelectorAll(".help-tooltip[aria-label]")) {
     help.setAttribute("role", "img");

@@ -36,7 +36,7 @@ class Desk(Visit):
         self.go(f"/admin/accounts/user/{user_id}/change/")
         chosen = self.page.get_by_role("link", name=act, exact=True)
         if not chosen.is_visible():
-            self.page.get_by_role("button", name="More").click()
+            self.page.get_by_role("button", name="More").press("Enter")
         chosen.click()
 
     def tick(self, *words: str) -> None:
