@@ -5,6 +5,7 @@ from django.db.models import Count, Max, QuerySet
 from accounts.models import User
 from aiassist.lib.registry import limit_judges, tier_holdings
 from billing.models import Tier
+from workspaces.content.files import require_short
 from workspaces.content.manifests import require_few_files
 from workspaces.content.storage import require_storage
 from workspaces.models import SourceFile, UserStorage, Workspace
@@ -18,6 +19,10 @@ def _storage(user: User, tier: Tier, n_bytes: int) -> None:
 
 def _files(user: User, tier: Tier, n_files: int) -> None:
     require_few_files(n_files, tier)
+
+
+def _file_bytes(user: User, tier: Tier, n_bytes: int) -> None:
+    require_short("", n_bytes, tier)
 
 
 _Held = list[tuple[str, int]]
@@ -58,3 +63,4 @@ tier_holdings.register("max_file_bytes", _large_files)
 limit_judges.register("workspaces", require_workspaces)
 limit_judges.register("storage_bytes", _storage)
 limit_judges.register("files", _files)
+limit_judges.register("file_bytes", _file_bytes)

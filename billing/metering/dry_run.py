@@ -10,7 +10,6 @@ from aiassist.lib.registry import limit_judges
 from billing.metering.admission import limits_for
 from billing.metering.gates import (
     require_feature,
-    require_file_size,
     require_own_provider_keys,
     require_provider,
 )
@@ -53,8 +52,6 @@ def _evaluators(
         yield partial(require_feature, limits.tier, wish.feature)
     if wish.provider is not None:
         yield partial(require_provider, limits.tier, wish.provider)
-    if wish.file_bytes is not None:
-        yield partial(require_file_size, limits.tier, wish.file_bytes)
     if wish.own_provider_keys:
         yield partial(require_own_provider_keys, limits.tier)
     for name, judge in limit_judges.items():

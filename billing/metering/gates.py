@@ -4,7 +4,6 @@ from aiassist.lib.errors import (
     FeatureNotInTier,
     LimitRefused,
     ProviderNotInTier,
-    TooLarge,
 )
 from billing.models import Tier
 from billing.tiers.selectors import smallest_tier
@@ -54,23 +53,6 @@ def require_own_provider_keys(tier: Tier) -> None:
             limit=False,
             used=True,
         )
-
-
-def require_file_size(tier: Tier, n_bytes: int) -> None:
-    """Raise TooLarge, naming the smallest tier that takes a file of this size."""
-    if n_bytes <= tier.max_file_bytes:
-        return
-    better = smallest_tier(lambda other: n_bytes <= other.max_file_bytes)
-    raise TooLarge(
-        f"The file has {n_bytes:,} bytes; your tier '{tier.code}' takes files of up "
-        f"to {tier.max_file_bytes:,} bytes.",
-        policy="file_bytes",
-        scope="user",
-        limit=tier.max_file_bytes,
-        used=n_bytes,
-        resets_at=None,
-        alternatives=_alternatives(better, "Leave the file out or split it."),
-    )
 
 
 def _lacking(

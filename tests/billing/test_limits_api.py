@@ -140,20 +140,20 @@ def test_every_refusal_is_told_as_the_real_call_would(alice):
         ],
     }
     assert size == {
-        "type": "/guides/errors/#too_large",
+        "type": "/guides/errors/#file_too_large",
         "title": "Request Entity Too Large",
         "status": 413,
-        "detail": "The file has 2,097,152 bytes; your tier 'free' takes files of up "
-        "to 1,048,576 bytes.",
-        "code": "too_large",
+        "detail": "The file has 2.0 MB. The tier 'free' takes 1.0 MB a file, "
+        "'pro' 10.0 MB a file.",
+        "code": "file_too_large",
         "policy": "file_bytes",
-        "scope": "user",
+        "scope": "request",
         "limit": MB,
         "used": 2 * MB,
         "resets_at": None,
         "alternatives": [
-            "Leave the file out or split it.",
-            "Move to the tier 'pro'.",
+            "Split the file or leave it out.",
+            "Move to the tier 'pro' (10.0 MB a file).",
         ],
     }
     midnight = clock.day_window(clock.now())[1]
@@ -192,7 +192,7 @@ def test_the_largest_tier_has_nothing_better_to_offer(alice):
         "/api/v1/limits/check", {"file_bytes": 200 * MB}, format="json"
     )
     assert answer.json()["reasons"][0]["alternatives"] == [
-        "Leave the file out or split it."
+        "Split the file or leave it out."
     ]
 
 

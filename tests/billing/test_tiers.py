@@ -10,9 +10,9 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import AuditEvent
 from aiassist.lib import clock
-from aiassist.lib.errors import FeatureNotInTier, ProviderNotInTier, TooLarge
+from aiassist.lib.errors import FeatureNotInTier, ProviderNotInTier
 from billing.apps import _seed_an_emptied_table as seed_an_emptied_table
-from billing.metering.gates import require_feature, require_file_size, require_provider
+from billing.metering.gates import require_feature, require_provider
 from billing.models import Subscription, Tier
 from billing.models.tier import validate_features, validate_providers
 from billing.seeds import seed_tiers
@@ -99,17 +99,6 @@ def test_the_tier_named_follows_what_staff_edited():
         require_feature(tier(), "code_generation")
     assert refused.value.details["alternatives"] == [
         "Use one of: basic_chat, code_explanation."
-    ]
-
-
-def test_a_file_of_exactly_the_limit_passes():
-    free = tier()
-    require_file_size(free, MB)
-    with pytest.raises(TooLarge) as refused:
-        require_file_size(free, MB + 1)
-    assert refused.value.details["alternatives"] == [
-        "Leave the file out or split it.",
-        "Move to the tier 'pro'.",
     ]
 
 

@@ -11,6 +11,7 @@ from billing.models import Tier
 from billing.reasons import REASONS
 from billing.tiers.subscriptions import change_tier
 from tests.billing.people import ask
+from tests.fakes.providers import FakeProvider
 from workspaces.content.files import put_file
 from workspaces.receiving.sync import start_sync
 from workspaces.services import create_workspace
@@ -46,6 +47,11 @@ def really(person, feature, **more):
     answer = person.api.post(address, body | more, format="json")
     told = answer.json()
     return [{each: told[each] for each in SHAPE}] if "policy" in told else []
+
+
+def same(refusals):
+    """What of a refusal does not depend on how a prompt was counted."""
+    return [(each["code"], each["policy"], each["limit"]) for each in refusals]
 
 
 @pytest.mark.parametrize("feature", CALLS)
@@ -137,15 +143,17 @@ def test_asking_first_tells_each_tiers_room(alice, tier, limit):
 
 @pytest.mark.parametrize("tier", TIERS)
 def test_asking_first_tells_each_tiers_context(alice, vectors, tier):
-    most = on(alice, tier).context_tokens
-    message = "word " * (most + 200)
+    on(alice, tier)
+    most = 1000
+    Tier.objects.filter(pk=tier).update(context_tokens=most)
     refused = checked(alice, context_tokens=most)
-    real = really(alice, "basic_chat", message=message[:20_000])
+    real = really(alice, "basic_chat", message="word " * (most + 200))
 
     assert checked(alice, context_tokens=most - 64) == []
-    assert refused[0]["policy"] == "context_tokens" and refused[0]["limit"] == most
-    if real:
-        assert (real[0]["code"], real[0]["limit"]) == ("context_too_large", most)
+    assert really(alice, "basic_chat", message="word " * (most // 2)) == []
+    assert (
+        same(refused) == same(real) == [("context_too_large", "context_tokens", most)]
+    )
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -170,15 +178,29 @@ def test_asking_first_tells_each_tiers_largest_file(alice, tier):
         put_file(workspace=alice.workspace, path="a.py", data=b"x" * (most + 1))
 
     assert checked(alice, file_bytes=most) == []
-    assert refused[0]["limit"] == real.value.details["limit"]
+    told = {name: real.value.details[name] for name in ("policy", "limit", "used")}
+    assert told.items() <= refused[0].items()
+    assert refused[0]["code"] == real.value.code == "file_too_large"
 
 
-@pytest.mark.parametrize("provider", ["extractive", "openai"])
+@pytest.fixture
+def openai(settings):
+    fake = FakeProvider().start()
+    settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY = f"{fake.url}/v1", "sk-nobodys"
+    yield fake
+    fake.stop()
+
+
+@pytest.mark.parametrize("has_it", [True, False])
 @pytest.mark.parametrize("tier", TIERS)
-def test_asking_first_tells_each_tiers_providers(alice, tier, provider):
-    allowed = provider in on(alice, tier).providers
+def test_asking_first_tells_each_tiers_providers(alice, vectors, openai, tier, has_it):
+    on(alice, tier)
+    providers = ["extractive", *(["openai"] if has_it else [])]
+    Tier.objects.filter(pk=tier).update(providers=providers)
+    told = checked(alice, provider="openai")
 
-    assert bool(checked(alice, provider=provider)) is not allowed
+    assert told == really(alice, "basic_chat", model="gpt-6-sol")
+    assert bool(told) is not has_it
 
 
 @pytest.mark.parametrize("code", REASONS)

@@ -147,8 +147,9 @@ def require_short(path: str, n_bytes: int, tier: Tier) -> None:
         room = room_of(
             tier, lambda t: t.max_file_bytes, lambda n: f"{megabytes(n)} a file"
         )
+        file = f"The file {shown(path)}" if path else "The file"
         raise FileTooLarge(
-            f"The file {shown(path)} has {megabytes(n_bytes)}. {room.sentence}",
+            f"{file} has {megabytes(n_bytes)}. {room.sentence}",
             policy="file_bytes",
             scope="request",
             limit=tier.max_file_bytes,
