@@ -314,7 +314,8 @@ class UserAdmin(_UserAdmin):
         self, request: HttpRequest, queryset: QuerySet[User]
     ) -> None:
         """To those addresses that wait for it."""
-        waiting = EmailAddress.objects.filter(user__in=queryset, verified=False)
+        people = self._ordinary(request, queryset)
+        waiting = EmailAddress.objects.filter(user__in=people, verified=False)
         for address in waiting.select_related("user"):
             with transaction.atomic():
                 address.send_confirmation(request)
