@@ -267,8 +267,10 @@ async function settle(answer, triesLeft = 3) {
   const fresh = document.importNode(kept, true);
   if (notes.length && !fresh.querySelector(".turn-note")) fresh.querySelector(".prose").after(...notes);
   const held = answer.node.contains(document.activeElement);
+  const follow = atEnd();
   answer.node.replaceWith(fresh);
   reveal(fresh);
+  if (follow) toEnd();
   if (held) refocus();
 }
 

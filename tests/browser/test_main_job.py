@@ -151,7 +151,9 @@ def test_an_answer_is_asked_for_again_and_can_be_copied(member):
     with member.page.expect_response("**/api/v1/assistant/chat"):
         member.page.click("[data-retry]")
 
-    # The kept answer has taken the streamed one's place; its code is coloured.
+    # The kept answer has taken the streamed one's place; its code is coloured, and its
+    # end in sight.
+    expect(member.page.locator(".turn-meta")).to_be_in_viewport()
     expect(member.page.locator(".turn-answer pre .nf").first).to_be_visible()
     expect(member.page.locator(".turn-answer")).to_have_count(1)
     expect(member.page.locator("#message")).to_be_focused()
