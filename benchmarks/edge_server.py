@@ -229,9 +229,7 @@ def _params(body: dict[str, Any]) -> edge.SearchParams | None:
     if not wanted:
         return None
     return edge.SearchParams(
-        quantization=edge.QuantizationSearchParams(
-            rescore=wanted.get("rescore"), oversampling=wanted.get("oversampling")
-        )
+        quantization=edge.QuantizationSearchParams(rescore=wanted.get("rescore"))
     )
 
 

@@ -1,10 +1,7 @@
 """Which lines a search shows, and what it says about the index that served it."""
 
-import threading
-
 import pytest
 
-from workspaces.finding import search as searching
 from workspaces.finding.search import search
 from workspaces.indexing.keywords import passage_terms
 from workspaces.models import Workspace
@@ -174,17 +171,3 @@ def test_a_pasted_error_finds_the_line_that_raises_it(alice, indexer):
     hits = found(alice.workspace, "TillError: The till cannot be opened now")
 
     assert hits[0].path == "errors.py"
-
-
-def test_a_search_waits_for_no_thread_that_others_keep_busy(alice, indexer):
-    indexer.index(alice.workspace, {"shop.py": SHOP})
-    over = threading.Event()
-    busy = [searching._threads.submit(over.wait, 30) for _ in range(50)]
-
-    try:
-        hits = found(alice.workspace, "greet")
-    finally:
-        over.set()
-
-    assert hits[0].served_by == "both"
-    assert not any(future.done() and not future.result() for future in busy)

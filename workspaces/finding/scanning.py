@@ -17,6 +17,8 @@ from django.db.models import Exists, OuterRef
 from workspaces.content.storage import unpack
 from workspaces.content.texts import MAX_TEXT_BYTES, NotIndexable, indexable_text
 from workspaces.indexing.keywords import (
+    K1,
+    B,
     passage_terms,
     query_terms,
     query_words,
@@ -25,13 +27,13 @@ from workspaces.indexing.languages import language_of
 from workspaces.models import Blob, IndexedFile, SourceFile, Workspace
 from workspaces.vectors.base import PointPayload, ScoredPoint
 
-SECONDS = 1.5
-_WINDOW_LINES = 30
-_STEP_LINES = 15
+SECONDS = 1.5  # a search that takes longer feels broken
+_WINDOW_LINES = 30  # about three passages, as there is no syntax to cut along
+_STEP_LINES = 15  # half of it, so that no few lines are always cut apart
 _BEST_FILES = 40
 _BEST_WINDOWS = 2  # of one file
-_ROWS = 200
-_K1, _B = 1.2, 0.75
+_ROWS = 200  # contents in memory at once
+_AVERAGE_BYTES = 8000  # of a file; fixed, so that a score needs no second pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,9 @@ def _rarity(matches: list[_Match], n_words: int, n_files: int) -> list[float]:
 
 
 def _score(match: _Match, rarity: list[float]) -> float:
-    norm = _K1 * (1 - _B + _B * match.n_bytes / 8000)
+    norm = K1 * (1 - B + B * match.n_bytes / _AVERAGE_BYTES)
     return sum(
-        weight * n * (_K1 + 1) / (n + norm)
+        weight * n * (K1 + 1) / (n + norm)
         for n, weight in zip(match.counts, rarity, strict=True)
     )
 

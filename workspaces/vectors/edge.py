@@ -40,7 +40,6 @@ from workspaces.vectors.engine import (
     BATCH,
     INTEGER_INDEXES,
     KEYWORD_INDEXES,
-    OVERSAMPLING,
     QUANTILE,
     SCROLL,
     EngineStore,
@@ -61,9 +60,7 @@ _VACUUM_FROM = 5000  # deleted points between two clean-ups of a shard
 # An open shard maps some 16 MB of files however small it is, and has threads.
 _MOST_OPEN = 24
 _DROPPED = ".dropped-"
-_EXACTLY = edge.SearchParams(
-    quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-)
+_EXACTLY = edge.SearchParams(quantization=edge.QuantizationSearchParams(rescore=True))
 
 
 @dataclass

@@ -21,10 +21,9 @@ INTEGER_INDEXES = ("since", "until")
 KEYWORD_INDEXES = ("language", "path")
 BATCH = 256  # points in one write
 SCROLL = 1000  # points in one page
-# Vectors are scanned as int8 and the best looked at again as they are: a quarter of the
-# memory to read, and the same answers as an exact search.
+# Vectors are scanned as int8, a quarter of the memory to read, and what is found is put
+# in order by the vectors as they are: of 200, the first ten are those of an exact scan.
 QUANTILE = 0.99
-OVERSAMPLING = 2.0
 
 Filter = TypeVar("Filter")
 

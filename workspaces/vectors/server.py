@@ -37,7 +37,6 @@ from workspaces.vectors.engine import (
     BATCH,
     INTEGER_INDEXES,
     KEYWORD_INDEXES,
-    OVERSAMPLING,
     QUANTILE,
     SCROLL,
     EngineStore,
@@ -57,10 +56,8 @@ _QUANTISATION = models.ScalarQuantization(
 )
 # The server builds graphs as it sees fit; so wide a search finds what a scan would.
 _EXACTLY = models.SearchParams(
-    hnsw_ef=256,
-    quantization=models.QuantizationSearchParams(
-        rescore=True, oversampling=OVERSAMPLING
-    ),
+    hnsw_ef=400,
+    quantization=models.QuantizationSearchParams(rescore=True),
 )
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 0.2
